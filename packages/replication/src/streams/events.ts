@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { defineStream } from '../stream.ts';
+
+/** One event that entered a timeline. `eventJson` travels beside the rows in a field of its own (see announcement.ts). */
+export const eventsRow = z.object({
+  position: z.number(),
+  eventNid: z.number(),
+  eventId: z.string(),
+  roomNid: z.number(),
+  roomId: z.string(),
+  type: z.string(),
+  stateKey: z.string().optional(),
+  sender: z.string(),
+  depth: z.number(),
+  originServerTs: z.number(),
+  /** For m.room.member: content.membership as the pipeline accepted it. */
+  membership: z.string().optional(),
+  /** For m.room.redaction: event id and nid of the redacted event, where known and allowed. */
+  redacts: z.string().optional(),
+  redactsNid: z.number().optional(),
+  /** m.relates_to of the content, read by own property. */
+  relation: z.object({ relType: z.string(), eventId: z.string(), key: z.string().optional() }).optional(),
+  /** For a state event: the event it replaces. */
+  replacesNid: z.number().optional(),
+  /** The sending device and its transaction id: `unsigned.transaction_id` goes to that device only. */
+  txnDeviceId: z.string().optional(),
+  txnId: z.string().optional(),
+});
+export type EventsRow = z.infer<typeof eventsRow>;
+
+export const eventsStream = defineStream({
+  name: 'events',
+  writtenBy: ['writer'],
+  readBy: ['sync'],
+  row: eventsRow,
+  kept: { in: 'table' },
+  syncToken: 's',
+});
+
+/** The current state of a room changed: what membership, sync's caches and counts follow (never timeline events). */
+export const currentStateDeltasRow = z.object({
+  position: z.number(),
+  roomNid: z.number(),
+  roomId: z.string(),
+  type: z.string(),
+  stateKey: z.string(),
+  /** Absent when the key left the state. */
+  eventNid: z.number().optional(),
+  eventId: z.string().optional(),
+  prevEventNid: z.number().optional(),
+  /** For m.room.member: the new membership, `leave` where the key left the state. */
+  membership: z.string().optional(),
+});
+export type CurrentStateDeltasRow = z.infer<typeof currentStateDeltasRow>;
+
+export const currentStateDeltasStream = defineStream({
+  name: 'current_state_deltas',
+  writtenBy: ['writer'],
+  readBy: ['sync'],
+  row: currentStateDeltasRow,
+  kept: { in: 'table' },
+  positionsOf: 'events',
+});

@@ -1,0 +1,19 @@
+import { accountDataStream } from './account-data.ts';
+import { deviceChangesStream } from './device-changes.ts';
+import { currentStateDeltasStream, eventsStream } from './events.ts';
+import { receiptsStream } from './receipts.ts';
+import { toDeviceStream } from './to-device.ts';
+import { typingStream } from './typing.ts';
+
+/** Every stream there is, in the order of their letters in a sync token. */
+export const streams = {
+  events: eventsStream,
+  currentStateDeltas: currentStateDeltasStream,
+  receipts: receiptsStream,
+  typing: typingStream,
+  accountData: accountDataStream,
+  toDevice: toDeviceStream,
+  deviceChanges: deviceChangesStream,
+} as const;
+
+export type Streams = typeof streams;

@@ -1,0 +1,20 @@
+import { z } from 'zod';
+import { defineStream } from '../stream.ts';
+
+/** Everybody who is typing in a room now; the whole set each time, so that a lost row heals with the next. */
+export const typingRow = z.object({
+  position: z.number(),
+  roomNid: z.number(),
+  roomId: z.string(),
+  userIds: z.array(z.string()),
+});
+export type TypingRow = z.infer<typeof typingRow>;
+
+export const typingStream = defineStream({
+  name: 'typing',
+  writtenBy: ['writer'],
+  readBy: ['sync'],
+  row: typingRow,
+  kept: { in: 'redis' },
+  syncToken: 't',
+});
