@@ -1,13 +1,13 @@
 /** Who makes a request, once the access token was found valid. */
 export interface Requester {
-  readonly userId: string;
-  readonly deviceId: string | undefined;
-  readonly accessTokenId: number;
-  readonly isAdmin: boolean;
-  readonly isGuest: boolean;
-  readonly locked: boolean;
-  readonly suspended: boolean;
-  readonly shadowBanned: boolean;
+  readonly userId: string
+  readonly deviceId: string | undefined
+  readonly accessTokenId: number
+  readonly isAdmin: boolean
+  readonly isGuest: boolean
+  readonly locked: boolean
+  readonly suspended: boolean
+  readonly shadowBanned: boolean
 }
 
 /**
@@ -15,5 +15,5 @@ export interface Requester {
  * Returns undefined for a token that does not exist (any more): the edge answers 401 M_UNKNOWN_TOKEN.
  */
 export interface Authenticator {
-  authenticate(accessToken: string): Promise<Requester | undefined>;
+  authenticate(accessToken: string): Promise<Requester | undefined>
 }

@@ -1,60 +1,74 @@
-import type { IncomingMessage } from 'node:http';
-import type { Readable } from 'node:stream';
-import type { JsonObject } from '@weft/matrix';
-import type { z } from 'zod';
-import type { Requester } from './auth.ts';
-import type { RateLimitClass } from './rate-limit.ts';
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import type { JsonObject } from '@weft/matrix'
+import type { z } from 'zod'
+import type { Requester } from './auth.ts'
+import type { RateLimitClass } from './rate-limit.ts'
+
+/** What a body may weigh unless its endpoint says otherwise: an event may have 64 KiB, and escapes can blow its content up. */
+export const DEFAULT_MAX_BODY_BYTES = 256 * 1024
 
 /** Classes that answer HTTP requests behind the router. */
-export type ServingClass = 'writer' | 'sync' | 'media';
-export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
+export type ServingClass = 'writer' | 'sync' | 'media'
+export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE'
 
-/** The names between braces in a path template. */
-export type PathParams<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}` ? { readonly [K in Name]: string } & PathParams<Rest> : unknown;
+/** The names between braces in a path template. An optional one (`{stateKey?}`) is the empty string when its segment is absent. */
+export type PathParams<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
+  ? { readonly [K in Name extends `${infer Bare}?` ? Bare : Name]: string } & PathParams<Rest>
+  : unknown
 
 /** A body that is any JSON object, handed over as text and parsed losslessly: event content never passes through zod (R45). */
-export const rawJsonObject = { kind: 'rawJsonObject' } as const;
+export const rawJsonObject = { kind: 'rawJsonObject' } as const
 export interface RawBody {
-  readonly value: JsonObject;
-  readonly text: string;
+  readonly value: JsonObject
+  readonly text: string
 }
-export type BodySpec = z.ZodType | typeof rawJsonObject;
-export type BodyOf<B> = B extends typeof rawJsonObject ? RawBody : B extends z.ZodType ? z.output<B> : undefined;
+export type BodySpec = z.ZodType | typeof rawJsonObject
+export type BodyOf<B> = B extends typeof rawJsonObject ? RawBody : B extends z.ZodType ? z.output<B> : undefined
 
 /** What a handler answers: a plain object, JSON text that was spliced together already, or a stream of such text. */
 export type Reply<Shape = unknown> =
   | { readonly status?: number; readonly headers?: Readonly<Record<string, string>>; readonly json: Shape }
   | { readonly status?: number; readonly headers?: Readonly<Record<string, string>>; readonly jsonText: string }
-  | { readonly status?: number; readonly headers?: Readonly<Record<string, string>>; readonly stream: Readable; readonly contentType: string };
+  | {
+      readonly status?: number
+      readonly headers?: Readonly<Record<string, string>>
+      readonly stream: Readable
+      readonly contentType: string
+    }
 
-export type AuthKind = 'none' | 'accessToken' | 'optionalAccessToken';
-export type RequesterOf<A extends AuthKind> = A extends 'accessToken' ? Requester : A extends 'optionalAccessToken' ? Requester | undefined : undefined;
+export type AuthKind = 'none' | 'accessToken' | 'optionalAccessToken'
+export type RequesterOf<A extends AuthKind> = A extends 'accessToken'
+  ? Requester
+  : A extends 'optionalAccessToken'
+    ? Requester | undefined
+    : undefined
 
 /** How the router picks among the instances of a class: requests with the same key go to the same instance. */
-export type Affinity = 'roomId' | 'user' | 'none';
+export type Affinity = 'roomId' | 'user' | 'none'
 
 export interface RequestInfo {
-  readonly requestId: string;
+  readonly requestId: string
   /** The client's address, through trusted proxies. */
-  readonly ip: string;
-  readonly userAgent: string;
+  readonly ip: string
+  readonly userAgent: string
   /** The request's path as matched, without query, still percent-encoded. */
-  readonly path: string;
-  readonly method: Method;
+  readonly path: string
+  readonly method: Method
   /** Aborted when the client goes away or the process drains: long polls answer early then. */
-  readonly signal: AbortSignal;
+  readonly signal: AbortSignal
   /** Aborted when this process starts to drain. */
-  readonly draining: AbortSignal;
-  readonly raw: IncomingMessage;
+  readonly draining: AbortSignal
+  readonly raw: IncomingMessage
 }
 
 export interface HandlerArgs<Ctx, Path extends string, A extends AuthKind, B, Q> {
-  readonly ctx: Ctx;
-  readonly params: PathParams<Path>;
-  readonly query: Q extends z.ZodType ? z.output<Q> : Record<string, never>;
-  readonly requester: RequesterOf<A>;
-  readonly body: BodyOf<B>;
-  readonly request: RequestInfo;
+  readonly ctx: Ctx
+  readonly params: PathParams<Path>
+  readonly query: Q extends z.ZodType ? z.output<Q> : Record<string, never>
+  readonly requester: RequesterOf<A>
+  readonly body: BodyOf<B>
+  readonly request: RequestInfo
 }
 
 export interface EndpointDefinition<
@@ -66,34 +80,36 @@ export interface EndpointDefinition<
   Q extends z.ZodType | undefined = z.ZodType | undefined,
 > {
   /** `client.sendMessage`: API, then the spec's operation id. Metric label, log field, rate-limit key. */
-  readonly id: string;
-  readonly method: Method;
+  readonly id: string
+  readonly method: Method
   /** The path as the spec writes it today, parameters in braces. A trailing `{param?}` matches with and without its segment. */
-  readonly path: Path;
+  readonly path: Path
   /** Other version segments that mean the same (`r0`), or whole other paths with the same parameters. */
-  readonly aliases?: readonly string[];
-  readonly auth: A;
-  readonly servedBy: Served;
-  readonly affinity: Affinity;
-  readonly rateLimit?: RateLimitClass;
-  readonly query?: Q;
-  readonly body?: B;
+  readonly aliases?: readonly string[]
+  readonly auth: A
+  readonly servedBy: Served
+  readonly affinity: Affinity
+  readonly rateLimit?: RateLimitClass
+  readonly query?: Q
+  readonly body?: B
   /** True where an empty body means `{}`. */
-  readonly bodyOptional?: boolean;
-  /** Bytes; 64 KiB of content and its wrapping by default. */
-  readonly maxBodyBytes?: number;
+  readonly bodyOptional?: boolean
+  /** Bytes; {@link DEFAULT_MAX_BODY_BYTES} unless told. */
+  readonly maxBodyBytes?: number
+  /** True where a locked account may come too: logout only. Spec: "Account locking". */
+  readonly lockedAllowed?: boolean
   /** GET and PUT are; a POST only where repeating it does no harm. The router retries only these once a request was sent. */
-  readonly idempotent?: boolean;
+  readonly idempotent?: boolean
   /** Documents the answer and types the test client; never run on the request path. */
-  readonly response: z.ZodType;
+  readonly response: z.ZodType
   /** Names in `unstable_features` of /versions. */
-  readonly unstableFeatures?: readonly string[];
-  handler(args: HandlerArgs<Services[Served[number]], Path, A, B, Q>): Promise<Reply>;
+  readonly unstableFeatures?: readonly string[]
+  handler(args: HandlerArgs<Services[Served[number]], Path, A, B, Q>): Promise<Reply>
 }
 
 /** An endpoint of any shape, as the registry, the matcher and the documents see it. */
 // biome-ignore lint/suspicious/noExplicitAny: handlers differ in every type parameter; only the mount calls them.
-export type AnyEndpoint = EndpointDefinition<any, any, any, any, any, any>;
+export type AnyEndpoint = EndpointDefinition<any, any, any, any, any, any>
 
 /**
  * Makes `defineEndpoint` for a map of serving class -> services. `ctx` is the union over `servedBy`, so an endpoint
@@ -108,5 +124,5 @@ export function endpointFactory<Services extends Partial<Record<ServingClass, un
     Q extends z.ZodType | undefined = undefined,
   >(
     definition: EndpointDefinition<Services, Path, Served, A, B, Q>,
-  ): EndpointDefinition<Services, Path, Served, A, B, Q> => definition;
+  ): EndpointDefinition<Services, Path, Served, A, B, Q> => definition
 }

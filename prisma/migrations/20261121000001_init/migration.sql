@@ -218,6 +218,8 @@ CREATE TABLE "current_state_delta_stream" (
     CONSTRAINT "current_state_delta_stream_pkey" PRIMARY KEY ("stream_id", "type", "state_key")
 );
 CREATE INDEX "current_state_delta_stream_room_nid_stream_id_idx" ON "current_state_delta_stream"("room_nid", "stream_id");
+-- What held at one key from which position on: visibility and membership intervals, without walking state groups.
+CREATE INDEX "current_state_delta_stream_room_nid_type_state_key_stream_i_idx" ON "current_state_delta_stream"("room_nid", "type", "state_key", "stream_id");
 -- The current membership of every user in every room this server knows. event_stream_ordering is the membership
 -- event's position; room_version and stripped state serve an invite or knock to a room this server is not in.
 CREATE TABLE "room_memberships" (

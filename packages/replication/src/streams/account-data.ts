@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { defineStream } from '../stream.ts';
+import { z } from 'zod'
+import { defineStream } from '../stream.ts'
 
 export const accountDataRow = z.object({
   position: z.number(),
@@ -10,8 +10,8 @@ export const accountDataRow = z.object({
   type: z.string(),
   /** The content as JSON text; absent when it was deleted. */
   content: z.string().optional(),
-});
-export type AccountDataRow = z.infer<typeof accountDataRow>;
+})
+export type AccountDataRow = z.infer<typeof accountDataRow>
 
 export const accountDataStream = defineStream({
   name: 'account_data',
@@ -20,4 +20,4 @@ export const accountDataStream = defineStream({
   row: accountDataRow,
   kept: { in: 'table' },
   syncToken: 'a',
-});
+})

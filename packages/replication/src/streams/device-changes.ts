@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { defineStream } from '../stream.ts';
+import { z } from 'zod'
+import { defineStream } from '../stream.ts'
 
 /** Something that ends or changes sessions: logout, device deletion, deactivation, a changed password. */
 export const deviceChangesRow = z.object({
@@ -8,8 +8,8 @@ export const deviceChangesRow = z.object({
   /** Absent: all devices of the user. */
   deviceId: z.string().optional(),
   change: z.enum(['device_created', 'device_renamed', 'device_deleted', 'tokens_revoked', 'account_changed']),
-});
-export type DeviceChangesRow = z.infer<typeof deviceChangesRow>;
+})
+export type DeviceChangesRow = z.infer<typeof deviceChangesRow>
 
 export const deviceChangesStream = defineStream({
   name: 'device_changes',
@@ -17,4 +17,4 @@ export const deviceChangesStream = defineStream({
   readBy: ['writer', 'sync'],
   row: deviceChangesRow,
   kept: { in: 'table' },
-});
+})

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { defineStream } from '../stream.ts';
+import { z } from 'zod'
+import { defineStream } from '../stream.ts'
 
 /** One event that entered a timeline. `eventJson` travels beside the rows in a field of its own (see announcement.ts). */
 export const eventsRow = z.object({
@@ -25,8 +25,8 @@ export const eventsRow = z.object({
   /** The sending device and its transaction id: `unsigned.transaction_id` goes to that device only. */
   txnDeviceId: z.string().optional(),
   txnId: z.string().optional(),
-});
-export type EventsRow = z.infer<typeof eventsRow>;
+})
+export type EventsRow = z.infer<typeof eventsRow>
 
 export const eventsStream = defineStream({
   name: 'events',
@@ -35,7 +35,7 @@ export const eventsStream = defineStream({
   row: eventsRow,
   kept: { in: 'table' },
   syncToken: 's',
-});
+})
 
 /** The current state of a room changed: what membership, sync's caches and counts follow (never timeline events). */
 export const currentStateDeltasRow = z.object({
@@ -50,8 +50,8 @@ export const currentStateDeltasRow = z.object({
   prevEventNid: z.number().optional(),
   /** For m.room.member: the new membership, `leave` where the key left the state. */
   membership: z.string().optional(),
-});
-export type CurrentStateDeltasRow = z.infer<typeof currentStateDeltasRow>;
+})
+export type CurrentStateDeltasRow = z.infer<typeof currentStateDeltasRow>
 
 export const currentStateDeltasStream = defineStream({
   name: 'current_state_deltas',
@@ -60,4 +60,4 @@ export const currentStateDeltasStream = defineStream({
   row: currentStateDeltasRow,
   kept: { in: 'table' },
   positionsOf: 'events',
-});
+})

@@ -1,9 +1,9 @@
-import { accountDataStream } from './account-data.ts';
-import { deviceChangesStream } from './device-changes.ts';
-import { currentStateDeltasStream, eventsStream } from './events.ts';
-import { receiptsStream } from './receipts.ts';
-import { toDeviceStream } from './to-device.ts';
-import { typingStream } from './typing.ts';
+import { accountDataStream } from './account-data.ts'
+import { deviceChangesStream } from './device-changes.ts'
+import { currentStateDeltasStream, eventsStream } from './events.ts'
+import { receiptsStream } from './receipts.ts'
+import { toDeviceStream } from './to-device.ts'
+import { typingStream } from './typing.ts'
 
 /** Every stream there is, in the order of their letters in a sync token. */
 export const streams = {
@@ -14,6 +14,6 @@ export const streams = {
   accountData: accountDataStream,
   toDevice: toDeviceStream,
   deviceChanges: deviceChangesStream,
-} as const;
+} as const
 
-export type Streams = typeof streams;
+export type Streams = typeof streams

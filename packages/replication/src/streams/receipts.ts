@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { defineStream } from '../stream.ts';
+import { z } from 'zod'
+import { defineStream } from '../stream.ts'
 
 export const receiptsRow = z.object({
   position: z.number(),
@@ -11,8 +11,8 @@ export const receiptsRow = z.object({
   threadId: z.string().optional(),
   eventId: z.string(),
   ts: z.number(),
-});
-export type ReceiptsRow = z.infer<typeof receiptsRow>;
+})
+export type ReceiptsRow = z.infer<typeof receiptsRow>
 
 export const receiptsStream = defineStream({
   name: 'receipts',
@@ -21,4 +21,4 @@ export const receiptsStream = defineStream({
   row: receiptsRow,
   kept: { in: 'table' },
   syncToken: 'r',
-});
+})

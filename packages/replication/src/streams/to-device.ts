@@ -1,13 +1,13 @@
-import { z } from 'zod';
-import { defineStream } from '../stream.ts';
+import { z } from 'zod'
+import { defineStream } from '../stream.ts'
 
 /** A doorbell: the messages stay in device_inbox, which /sync reads and deletes from. */
 export const toDeviceRow = z.object({
   position: z.number(),
   userId: z.string(),
   deviceId: z.string(),
-});
-export type ToDeviceRow = z.infer<typeof toDeviceRow>;
+})
+export type ToDeviceRow = z.infer<typeof toDeviceRow>
 
 export const toDeviceStream = defineStream({
   name: 'to_device',
@@ -16,4 +16,4 @@ export const toDeviceStream = defineStream({
   row: toDeviceRow,
   kept: { in: 'table' },
   syncToken: 'd',
-});
+})

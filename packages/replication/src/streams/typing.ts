@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import { defineStream } from '../stream.ts';
+import { z } from 'zod'
+import { defineStream } from '../stream.ts'
 
 /** Everybody who is typing in a room now; the whole set each time, so that a lost row heals with the next. */
 export const typingRow = z.object({
@@ -7,8 +7,8 @@ export const typingRow = z.object({
   roomNid: z.number(),
   roomId: z.string(),
   userIds: z.array(z.string()),
-});
-export type TypingRow = z.infer<typeof typingRow>;
+})
+export type TypingRow = z.infer<typeof typingRow>
 
 export const typingStream = defineStream({
   name: 'typing',
@@ -17,4 +17,4 @@ export const typingStream = defineStream({
   row: typingRow,
   kept: { in: 'redis' },
   syncToken: 't',
-});
+})

@@ -1,0 +1,105 @@
+import type { BoundSql, Queryable } from './sql.ts'
+import { sql } from './sql.ts'
+
+/** The current membership of one user in one room. */
+export interface MembershipRow {
+  readonly userId: string
+  readonly roomNid: number
+  readonly membership: string
+  readonly eventNid: number
+  /** The position of the membership event in the room's timeline. */
+  readonly eventStreamOrdering: number
+  readonly forgotten: boolean
+}
+
+type Columns = {
+  user_id: string
+  room_nid: number
+  membership: string
+  event_nid: number
+  event_stream_ordering: number
+  forgotten: boolean
+}
+
+const COLUMNS = 'user_id, room_nid, membership, event_nid, event_stream_ordering, forgotten'
+const one = sql<Columns>('memberships.one', `SELECT ${COLUMNS} FROM room_memberships WHERE user_id = $1 AND room_nid = $2`)
+const ofUser = sql<Columns>(
+  'memberships.ofUser',
+  `SELECT ${COLUMNS} FROM room_memberships WHERE user_id = $1 AND membership = ANY($2::text[])`,
+)
+const joinedRooms = sql<{ room_id: string }>(
+  'memberships.joinedRooms',
+  `SELECT r.room_id FROM room_memberships m JOIN rooms r USING (room_nid) WHERE m.user_id = $1 AND m.membership = 'join'`,
+)
+const joinedRoomNids = sql<{ room_nid: number }>(
+  'memberships.joinedRoomNids',
+  `SELECT room_nid FROM room_memberships WHERE user_id = $1 AND membership = 'join' AND room_nid > $2 ORDER BY room_nid LIMIT $3`,
+)
+const upsert = sql(
+  'memberships.upsert',
+  `INSERT INTO room_memberships (user_id, room_nid, membership, event_nid, event_stream_ordering)
+   SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])
+   ON CONFLICT (user_id, room_nid) DO UPDATE SET membership = excluded.membership, event_nid = excluded.event_nid,
+     event_stream_ordering = excluded.event_stream_ordering, forgotten = false`,
+)
+const forget = sql<{ room_nid: number }>(
+  'memberships.forget',
+  `UPDATE room_memberships SET forgotten = true
+   WHERE user_id = $1 AND room_nid = $2 AND membership IN ('leave', 'ban') RETURNING room_nid`,
+)
+
+/** Reads who is in which room. */
+export class MembershipsReader {
+  readonly #db: Queryable
+
+  constructor(db: Queryable) {
+    this.#db = db
+  }
+
+  async membership(roomNid: number, userId: string): Promise<MembershipRow | undefined> {
+    const row = (await this.#db.query(one, [userId, roomNid]))[0]
+    return row && toRow(row)
+  }
+
+  /** The user's rooms with one of these memberships. */
+  async ofUser(userId: string, memberships: readonly string[]): Promise<MembershipRow[]> {
+    return (await this.#db.query(ofUser, [userId, memberships])).map(toRow)
+  }
+
+  async joinedRoomIds(userId: string): Promise<string[]> {
+    return (await this.#db.query(joinedRooms, [userId])).map((row) => row.room_id)
+  }
+
+  /** The rooms the user is joined to, in order of nid, after `afterRoomNid`: for jobs that go through them in batches. */
+  async joinedRoomNids(userId: string, afterRoomNid: number, limit: number): Promise<number[]> {
+    return (await this.#db.query(joinedRoomNids, [userId, afterRoomNid, limit])).map((row) => row.room_nid)
+  }
+}
+
+/** Statements that write memberships; they only ever run inside a transaction. */
+export const membershipsWriter = {
+  /** One row per user and room: within one statement a pair must not come twice. */
+  upsert: (rows: ReadonlyArray<Omit<MembershipRow, 'forgotten'>>): BoundSql => ({
+    sql: upsert,
+    values: [
+      rows.map((r) => r.userId),
+      rows.map((r) => r.roomNid),
+      rows.map((r) => r.membership),
+      rows.map((r) => r.eventNid),
+      rows.map((r) => r.eventStreamOrdering),
+    ],
+  }),
+  /** Answers a row only when the user had left. */
+  forget: (userId: string, roomNid: number): BoundSql<{ room_nid: number }> => ({ sql: forget, values: [userId, roomNid] }),
+}
+
+function toRow(row: Columns): MembershipRow {
+  return {
+    userId: row.user_id,
+    roomNid: row.room_nid,
+    membership: row.membership,
+    eventNid: row.event_nid,
+    eventStreamOrdering: row.event_stream_ordering,
+    forgotten: row.forgotten,
+  }
+}

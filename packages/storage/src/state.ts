@@ -1,0 +1,232 @@
+import { fromPgText, toPgText } from './pg-text.ts'
+import type { BoundSql, Queryable } from './sql.ts'
+import { sql } from './sql.ts'
+
+/** One entry of a room's current state. */
+export interface StateEntryRow {
+  readonly stateKeyNid: number
+  readonly type: string
+  readonly stateKey: string
+  readonly eventNid: number
+  readonly eventId: string
+  readonly sender: string
+  readonly json: string
+  readonly redactedBy: number | undefined
+}
+
+/** A state group as it is stored; `delta` is packages/rooms' encoding. */
+export interface StateGroupRow {
+  readonly stateGroup: number
+  readonly roomNid: number
+  readonly prevStateGroup: number | undefined
+  readonly height: number
+  readonly delta: Buffer
+}
+
+/** A change of the current state, as the delta stream has it. */
+export interface StateDeltaRow {
+  readonly streamId: number
+  readonly roomNid: number
+  readonly type: string
+  readonly stateKey: string
+  readonly eventNid: number | undefined
+  readonly prevEventNid: number | undefined
+}
+
+type CurrentColumns = {
+  state_key_nid: number
+  type: string
+  state_key: string
+  event_nid: number
+  event_id: string
+  sender: string
+  json: string
+  redacted_by: number | null
+}
+
+const current = sql<CurrentColumns>(
+  'state.current',
+  `SELECT c.state_key_nid, k.type, k.state_key, c.event_nid, e.event_id, e.sender, e.json, e.redacted_by
+   FROM current_state_events c JOIN state_keys k USING (state_key_nid) JOIN events e ON e.event_nid = c.event_nid
+   WHERE c.room_nid = $1`,
+)
+const currentOfTypes = sql<CurrentColumns>(
+  'state.currentOfTypes',
+  `SELECT c.state_key_nid, k.type, k.state_key, c.event_nid, e.event_id, e.sender, e.json, e.redacted_by
+   FROM state_keys k JOIN current_state_events c ON c.room_nid = $1 AND c.state_key_nid = k.state_key_nid
+   JOIN events e ON e.event_nid = c.event_nid
+   WHERE (k.type, k.state_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))`,
+)
+const currentEventNid = sql<{ event_nid: number }>(
+  'state.currentEventNid',
+  `SELECT c.event_nid FROM state_keys k JOIN current_state_events c ON c.room_nid = $1 AND c.state_key_nid = k.state_key_nid
+   WHERE k.type = $2 AND k.state_key = $3`,
+)
+const groupChain = sql<{ state_group: number; room_nid: number; prev_state_group: number | null; height: number; delta: Buffer }>(
+  'state.groupChain',
+  `WITH RECURSIVE chain AS (
+     SELECT state_group, room_nid, prev_state_group, height, delta FROM state_groups WHERE state_group = $1
+     UNION ALL
+     SELECT g.state_group, g.room_nid, g.prev_state_group, g.height, g.delta
+     FROM chain c JOIN state_groups g ON g.state_group = c.prev_state_group)
+   SELECT state_group, room_nid, prev_state_group, height, delta FROM chain`,
+)
+const keysByNids = sql<{ state_key_nid: number; type: string; state_key: string }>(
+  'state.keysByNids',
+  'SELECT state_key_nid, type, state_key FROM state_keys WHERE state_key_nid = ANY($1::bigint[])',
+)
+const nidsByKeys = sql<{ state_key_nid: number; type: string; state_key: string }>(
+  'state.nidsByKeys',
+  `SELECT state_key_nid, type, state_key FROM state_keys WHERE (type, state_key) IN (SELECT * FROM unnest($1::text[], $2::text[]))`,
+)
+const insertKeys = sql(
+  'state.insertKeys',
+  'INSERT INTO state_keys (state_key_nid, type, state_key) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])',
+)
+const insertGroups = sql(
+  'state.insertGroups',
+  `INSERT INTO state_groups (state_group, room_nid, prev_state_group, height, delta)
+   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::int[], $5::bytea[])`,
+)
+const upsertCurrent = sql(
+  'state.upsertCurrent',
+  `INSERT INTO current_state_events (room_nid, state_key_nid, event_nid) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
+   ON CONFLICT (room_nid, state_key_nid) DO UPDATE SET event_nid = excluded.event_nid`,
+)
+const deleteCurrent = sql(
+  'state.deleteCurrent',
+  `DELETE FROM current_state_events c USING unnest($1::bigint[], $2::bigint[]) AS d(room_nid, state_key_nid)
+   WHERE c.room_nid = d.room_nid AND c.state_key_nid = d.state_key_nid`,
+)
+const insertDeltas = sql(
+  'state.insertDeltas',
+  `INSERT INTO current_state_delta_stream (stream_id, room_nid, type, state_key, event_nid, prev_event_nid)
+   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])`,
+)
+const intervals = sql<{
+  type: string
+  state_key: string
+  stream_id: number
+  event_nid: number | null
+  json: string | null
+  redacted_by: number | null
+}>(
+  'state.intervals',
+  `SELECT d.type, d.state_key, d.stream_id, d.event_nid, e.json, e.redacted_by
+   FROM current_state_delta_stream d LEFT JOIN events e ON e.event_nid = d.event_nid
+   WHERE d.room_nid = $1 AND (d.type, d.state_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+   ORDER BY d.stream_id`,
+)
+
+/** Reads room state. */
+export class StateReader {
+  readonly #db: Queryable
+
+  constructor(db: Queryable) {
+    this.#db = db
+  }
+
+  /** The whole current state. */
+  async current(roomNid: number): Promise<StateEntryRow[]> {
+    return (await this.#db.query(current, [roomNid])).map(toEntry)
+  }
+
+  /** The entries of the current state at these keys. */
+  async currentAt(roomNid: number, keys: ReadonlyArray<readonly [type: string, stateKey: string]>): Promise<StateEntryRow[]> {
+    return (
+      await this.#db.query(currentOfTypes, [roomNid, keys.map(([type]) => toPgText(type)), keys.map(([, key]) => toPgText(key))])
+    ).map(toEntry)
+  }
+
+  async currentEventNid(roomNid: number, type: string, stateKey: string): Promise<number | undefined> {
+    return (await this.#db.query(currentEventNid, [roomNid, toPgText(type), toPgText(stateKey)]))[0]?.event_nid
+  }
+
+  /** The group and all it builds on, newest first. */
+  async groupChain(stateGroup: number): Promise<StateGroupRow[]> {
+    const rows = await this.#db.query(groupChain, [stateGroup])
+    return rows.map((row) => ({
+      stateGroup: row.state_group,
+      roomNid: row.room_nid,
+      prevStateGroup: row.prev_state_group ?? undefined,
+      height: row.height,
+      delta: row.delta,
+    }))
+  }
+
+  async keysByNids(nids: readonly number[]): Promise<Map<number, { type: string; stateKey: string }>> {
+    const rows = await this.#db.query(keysByNids, [nids])
+    return new Map(rows.map((row) => [row.state_key_nid, { type: fromPgText(row.type), stateKey: fromPgText(row.state_key) }]))
+  }
+
+  async nidsByKeys(
+    keys: ReadonlyArray<readonly [type: string, stateKey: string]>,
+  ): Promise<Array<{ nid: number; type: string; stateKey: string }>> {
+    const rows = await this.#db.query(nidsByKeys, [keys.map(([type]) => toPgText(type)), keys.map(([, key]) => toPgText(key))])
+    return rows.map((row) => ({ nid: row.state_key_nid, type: fromPgText(row.type), stateKey: fromPgText(row.state_key) }))
+  }
+
+  /** How the current state at these keys changed, oldest first: what was true from which stream position on. */
+  async intervals(roomNid: number, keys: ReadonlyArray<readonly [type: string, stateKey: string]>) {
+    const rows = await this.#db.query(intervals, [roomNid, keys.map(([type]) => toPgText(type)), keys.map(([, key]) => toPgText(key))])
+    return rows.map((row) => ({
+      type: fromPgText(row.type),
+      stateKey: fromPgText(row.state_key),
+      streamId: row.stream_id,
+      eventNid: row.event_nid ?? undefined,
+      json: row.json ?? undefined,
+      redactedBy: row.redacted_by ?? undefined,
+    }))
+  }
+}
+
+/** Statements that write state; they only ever run inside a transaction. */
+export const stateWriter = {
+  insertKeys: (keys: ReadonlyArray<{ nid: number; type: string; stateKey: string }>): BoundSql => ({
+    sql: insertKeys,
+    values: [keys.map((k) => k.nid), keys.map((k) => toPgText(k.type)), keys.map((k) => toPgText(k.stateKey))],
+  }),
+  insertGroups: (groups: readonly StateGroupRow[]): BoundSql => ({
+    sql: insertGroups,
+    values: [
+      groups.map((g) => g.stateGroup),
+      groups.map((g) => g.roomNid),
+      groups.map((g) => g.prevStateGroup ?? null),
+      groups.map((g) => g.height),
+      groups.map((g) => g.delta),
+    ],
+  }),
+  /** One entry per key: within one statement a key must not come twice. */
+  upsertCurrent: (entries: ReadonlyArray<{ roomNid: number; stateKeyNid: number; eventNid: number }>): BoundSql => ({
+    sql: upsertCurrent,
+    values: [entries.map((e) => e.roomNid), entries.map((e) => e.stateKeyNid), entries.map((e) => e.eventNid)],
+  }),
+  deleteCurrent: (entries: ReadonlyArray<{ roomNid: number; stateKeyNid: number }>): BoundSql => ({
+    sql: deleteCurrent,
+    values: [entries.map((e) => e.roomNid), entries.map((e) => e.stateKeyNid)],
+  }),
+  insertDeltas: (deltas: readonly StateDeltaRow[]): BoundSql => ({
+    sql: insertDeltas,
+    values: [
+      deltas.map((d) => d.streamId),
+      deltas.map((d) => d.roomNid),
+      deltas.map((d) => toPgText(d.type)),
+      deltas.map((d) => toPgText(d.stateKey)),
+      deltas.map((d) => d.eventNid ?? null),
+      deltas.map((d) => d.prevEventNid ?? null),
+    ],
+  }),
+}
+
+function toEntry(row: CurrentColumns): StateEntryRow {
+  return {
+    stateKeyNid: row.state_key_nid,
+    type: fromPgText(row.type),
+    stateKey: fromPgText(row.state_key),
+    eventNid: row.event_nid,
+    eventId: row.event_id,
+    sender: row.sender,
+    json: row.json,
+    redactedBy: row.redacted_by ?? undefined,
+  }
+}
