@@ -1,0 +1,150 @@
+import pg, { type QueryResultRow } from 'pg'
+import { type Connection, clientConfig } from './connection.ts'
+import { Dedicated } from './dedicated.ts'
+import { ConnectionLost, isStalePlan } from './errors.ts'
+import { asConnectionLost, type RoundTripObserver, Session } from './session.ts'
+import type { BoundSql, Queryable, Sql, Tx } from './sql.ts'
+import { Transaction } from './transaction.ts'
+
+export interface StorageLog {
+  warn(fields: object, message: string): void
+}
+
+export interface DatabaseOptions {
+  readonly connection: Connection
+  /** As pg_stat_activity shows it; a takeover ends an old writer's backends by this name. */
+  readonly applicationName: string
+  /** Connections at most (default 10). */
+  readonly poolSize?: number
+  readonly log?: StorageLog
+  /** Told about every round trip (see metrics.ts). */
+  readonly observe?: RoundTripObserver
+}
+
+/**
+ * A pool of connections with named prepared statements. It survives PostgreSQL's absence: calls fail with
+ * ConnectionLost (503 to a client) while it is gone, and work again when it is back.
+ */
+export class Database implements Queryable {
+  readonly connection: Connection
+  readonly #applicationName: string
+  readonly #pool: pg.Pool
+  readonly #sessions = new WeakMap<pg.PoolClient, Session>()
+  readonly #observe: RoundTripObserver
+  readonly #counts = new Map<string, number>()
+  #count = 0
+
+  constructor(options: DatabaseOptions) {
+    this.connection = options.connection
+    this.#applicationName = options.applicationName
+    this.#pool = new pg.Pool({
+      ...clientConfig(options.connection, options.applicationName),
+      max: options.poolSize ?? 10,
+      idleTimeoutMillis: 60_000,
+      allowExitOnIdle: true,
+    })
+    const warn = (err: Error) => options.log?.warn({ err: err.message }, 'a connection to PostgreSQL was lost')
+    this.#pool.on('error', warn)
+    // A client that is checked out has no listener of the pool's; without one, a lost connection would end the process.
+    this.#pool.on('connect', (client) => client.on('error', () => {}))
+    this.#observe = (statements, seconds, failed) => {
+      for (const { sql } of statements) this.#counts.set(sql.name, (this.#counts.get(sql.name) ?? 0) + 1)
+      this.#count += statements.length
+      options.observe?.(statements, seconds, failed)
+    }
+  }
+
+  /** Statements sent since the start, BEGIN and COMMIT included. */
+  get statementCount(): number {
+    return this.#count
+  }
+
+  /** The same by statement name. */
+  get statementCounts(): ReadonlyMap<string, number> {
+    return this.#counts
+  }
+
+  /**
+   * Runs one statement, in a transaction of its own.
+   * @throws StatementError, ConnectionLost
+   */
+  async query<Row extends QueryResultRow>(statement: Sql<Row>, values: readonly unknown[] = []): Promise<Row[]> {
+    const [result] = await this.#use((session) => session.runFresh([{ sql: statement, values }], false))
+    return result!.rows as Row[]
+  }
+
+  /** Runs one statement for its effect, in a transaction of its own; resolves to the number of rows it touched. */
+  async execute(statement: Sql, values: readonly unknown[] = []): Promise<number> {
+    const [result] = await this.#use((session) => session.runFresh([{ sql: statement, values }], true))
+    return result!.count
+  }
+
+  /**
+   * Runs statements as one transaction in one round trip; all of them count or none. Resolves after the commit with each statement's rows.
+   * @throws StatementError of the first that failed (nothing was written); CommitOutcomeUnknown; ConnectionLost (nothing was written)
+   */
+  async commitPipeline(statements: readonly BoundSql[]): Promise<QueryResultRow[][]> {
+    if (statements.length === 0) return []
+    const results = await this.#use((session) => session.runFresh(statements, true))
+    return results.map((result) => result.rows)
+  }
+
+  /**
+   * Runs `fn` in a transaction; commits when it resolves, rolls back when it throws. When a migration has made a prepared
+   * statement stale, `fn` runs a second time: it keeps its effects on memory for after the commit.
+   * @throws what fn throws; CommitOutcomeUnknown; ConnectionLost
+   */
+  async transaction<T>(fn: (tx: Tx) => Promise<T>): Promise<T> {
+    return await this.#use(async (session) => {
+      try {
+        return await attempt(session, fn)
+      } catch (err) {
+        if (!isStalePlan(err)) throw err
+        await session.forgetStatements()
+        return await attempt(session, fn)
+      }
+    })
+  }
+
+  /** A connection of its own, for locks. The caller closes it. */
+  async dedicated(applicationName = this.#applicationName): Promise<Dedicated> {
+    return await Dedicated.connect(this.connection, applicationName, this.#observe)
+  }
+
+  /** Waits for what is running and closes all connections. */
+  async close(): Promise<void> {
+    await this.#pool.end()
+  }
+
+  async #use<T>(fn: (session: Session) => Promise<T>): Promise<T> {
+    let client: pg.PoolClient
+    try {
+      client = await this.#pool.connect()
+    } catch (err) {
+      throw asConnectionLost(err) ?? new ConnectionLost(`PostgreSQL: ${(err as Error).message}`, { cause: err })
+    }
+    let session = this.#sessions.get(client)
+    if (session === undefined) {
+      session = new Session(client, this.#observe)
+      this.#sessions.set(client, session)
+    }
+    try {
+      return await fn(session)
+    } finally {
+      client.release(session.broken)
+    }
+  }
+}
+
+async function attempt<T>(session: Session, fn: (tx: Tx) => Promise<T>): Promise<T> {
+  const tx = new Transaction(session)
+  let result: T
+  try {
+    result = await fn(tx)
+  } catch (err) {
+    await tx.rollback()
+    throw err
+  }
+  await tx.commit()
+  return result
+}

@@ -1,0 +1,64 @@
+import pg from 'pg'
+
+/** The database could not be reached, or the connection broke: try again later (503 to a client). */
+export class ConnectionLost extends Error {
+  override readonly name: string = 'ConnectionLost'
+}
+
+/**
+ * The connection broke after COMMIT was sent and before the answer came: the transaction is either there or not.
+ * Whoever catches it looks for what it wrote before it writes anything else.
+ */
+export class CommitOutcomeUnknown extends ConnectionLost {
+  override readonly name = 'CommitOutcomeUnknown'
+}
+
+/** What PostgreSQL answered, with the name of the statement it answered to. */
+export interface StatementError extends pg.DatabaseError {
+  statement?: string
+}
+
+/** The name of the statement that raises when a writer's epoch has passed (see fence.ts). */
+export const fenceName = 'writer.fence'
+
+const divisionByZero = '22012'
+const uniqueViolation = '23505'
+const featureNotSupported = '0A000'
+const invalidText = new Set(['22021', '22P05'])
+/** Answers after which PostgreSQL closes the connection, or did not open it. */
+const fatalCodes = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04', '53300'])
+
+/** True for a violated UNIQUE or primary key constraint; with a name, of that constraint or unique index only. */
+export function isUniqueViolation(err: unknown, constraint?: string): boolean {
+  return err instanceof pg.DatabaseError && err.code === uniqueViolation && (constraint === undefined || err.constraint === constraint)
+}
+
+/** True where the database could not be reached or the connection broke, whether or not the outcome is known. */
+export function isConnectionError(err: unknown): boolean {
+  return err instanceof ConnectionLost
+}
+
+/** True where the transaction was refused because another writer has taken over. */
+export function isFenced(err: unknown): boolean {
+  return err instanceof pg.DatabaseError && err.code === divisionByZero && (err as StatementError).statement === fenceName
+}
+
+/** True where a text value holds what a `text` column cannot keep (U+0000). */
+export function isInvalidText(err: unknown): boolean {
+  return err instanceof pg.DatabaseError && err.code !== undefined && invalidText.has(err.code)
+}
+
+/** True where a migration changed the columns under a prepared statement: parsed again, it works. */
+export function isStalePlan(err: unknown): boolean {
+  return err instanceof pg.DatabaseError && err.code === featureNotSupported && err.routine === 'RevalidateCachedQuery'
+}
+
+/** True where PostgreSQL's answer means that this connection is over. */
+export function isFatalAnswer(err: unknown): boolean {
+  if (!(err instanceof pg.DatabaseError)) return false
+  return (
+    err.severity === 'FATAL' ||
+    err.severity === 'PANIC' ||
+    (err.code !== undefined && (fatalCodes.has(err.code) || err.code.startsWith('08')))
+  )
+}

@@ -1,0 +1,23 @@
+export { type Connection, type ConnectionParts, connectionUrl, withDatabase } from './connection.ts'
+export { Database, type DatabaseOptions, type StorageLog } from './database.ts'
+export { Dedicated } from './dedicated.ts'
+export { binariesIn, binariesOfPackage, majorVersion, type PostgresBinaries } from './embedded/binaries.ts'
+export { type EmbeddedLog, type EmbeddedOptions, EmbeddedPostgres } from './embedded/server.ts'
+export type { SqlValue } from './encode.ts'
+export {
+  CommitOutcomeUnknown,
+  ConnectionLost,
+  isConnectionError,
+  isFenced,
+  isInvalidText,
+  isUniqueViolation,
+  type StatementError,
+} from './errors.ts'
+export * from './events.ts'
+export * from './memberships.ts'
+export { isBreaking, type Migration, readMigrations } from './migrations/files.ts'
+export { type MigrateOptions, MigrationError, type MigrationStatus, migrate, migrationStatus } from './migrations/migrate.ts'
+export { fromPgText, toPgText } from './pg-text.ts'
+export * from './rooms.ts'
+export { type BoundSql, bind, type Queryable, type Sql, sql, type Tx } from './sql.ts'
+export * from './state.ts'

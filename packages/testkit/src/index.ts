@@ -1,0 +1,2 @@
+export { postgresBinaries, startPostgres, type TestServer } from './postgres.ts'
+export { makeTemplate, migrationsDir, type TestDatabase, type TestDatabaseOptions, testDatabase } from './test-database.ts'

