@@ -1,10 +1,16 @@
 import pg, { type QueryResultRow } from 'pg'
 import { type Connection, clientConfig } from './connection.ts'
 import { Dedicated } from './dedicated.ts'
-import { ConnectionLost, isStalePlan } from './errors.ts'
+import { type CommitOutcomeUnknown, ConnectionLost, isStalePlan } from './errors.ts'
 import { asConnectionLost, type RoundTripObserver, Session } from './session.ts'
-import type { BoundSql, Queryable, Sql, Tx } from './sql.ts'
+import { type BoundSql, type Queryable, type Sql, sql, type Tx } from './sql.ts'
 import { Transaction } from './transaction.ts'
+
+// The name guards against a process id that was given to someone else since. Waits up to a second for it to go.
+const endBackend = sql<{ gone: boolean }>(
+  'database.endBackend',
+  'SELECT pg_terminate_backend(pid, 1000) AS gone FROM pg_stat_activity WHERE pid = $1 AND application_name = $2',
+)
 
 export interface StorageLog {
   warn(fields: object, message: string): void
@@ -104,6 +110,18 @@ export class Database implements Queryable {
         return await attempt(session, fn)
       }
     })
+  }
+
+  /**
+   * Ends the backend of a commit whose outcome is not known, which may still be at work, and resolves when it is gone:
+   * from then on, what can be read is the outcome.
+   * @throws ConnectionLost while PostgreSQL is away
+   */
+  async endBackend(unknown: CommitOutcomeUnknown): Promise<void> {
+    for (;;) {
+      const rows = await this.query(endBackend, [unknown.backend, this.#applicationName])
+      if (rows.every((row) => row.gone)) return
+    }
   }
 
   /** A connection of its own, for locks. The caller closes it. */

@@ -11,6 +11,13 @@ export class ConnectionLost extends Error {
  */
 export class CommitOutcomeUnknown extends ConnectionLost {
   override readonly name = 'CommitOutcomeUnknown'
+  /** The backend that ran it: once that is gone (Database.endBackend), what can be read is the outcome. */
+  readonly backend: number
+
+  constructor(backend: number, cause: unknown) {
+    super('the connection broke while committing: the outcome is not known', { cause })
+    this.backend = backend
+  }
 }
 
 /** What PostgreSQL answered, with the name of the statement it answered to. */
@@ -18,9 +25,8 @@ export interface StatementError extends pg.DatabaseError {
   statement?: string
 }
 
-/** The name of the statement that raises when a writer's epoch has passed (see fence.ts). */
-export const fenceName = 'writer.fence'
-
+/** The statements that divide by the number of epoch rows they hold (packages/replication/src/stored-positions.ts). */
+const fencing = new Set(['writer.fence', 'streamPositions.store'])
 const divisionByZero = '22012'
 const uniqueViolation = '23505'
 const featureNotSupported = '0A000'
@@ -34,13 +40,15 @@ export function isUniqueViolation(err: unknown, constraint?: string): boolean {
 }
 
 /** True where the database could not be reached or the connection broke, whether or not the outcome is known. */
-export function isConnectionError(err: unknown): boolean {
+export function isConnectionError(err: unknown): err is ConnectionLost {
   return err instanceof ConnectionLost
 }
 
 /** True where the transaction was refused because another writer has taken over. */
 export function isFenced(err: unknown): boolean {
-  return err instanceof pg.DatabaseError && err.code === divisionByZero && (err as StatementError).statement === fenceName
+  if (!(err instanceof Error)) return false
+  if (err.cause instanceof Error && isFenced(err.cause)) return true
+  return err instanceof pg.DatabaseError && err.code === divisionByZero && fencing.has((err as StatementError).statement ?? '')
 }
 
 /** True where a text value holds what a `text` column cannot keep (U+0000). */

@@ -87,7 +87,7 @@ export class Session {
     // PostgreSQL answers in order: a FATAL answer before the last statement's means that it did not come to the commit.
     const known = !batch.sent || (err instanceof pg.DatabaseError && !batch.answered)
     if (!commits || known) return lost
-    return new CommitOutcomeUnknown('the connection broke while committing: the outcome is not known', { cause: err })
+    return new CommitOutcomeUnknown((this.client as unknown as { processID: number }).processID, err)
   }
 }
 
