@@ -1,4 +1,4 @@
-import type { JsonValue } from './json.ts';
+import type { JsonValue } from './json.ts'
 
 /**
  * Every error code of the specification with the HTTP status it is sent with unless an endpoint says otherwise.
@@ -64,20 +64,20 @@ export const errcodeStatus = {
   M_USER_SUSPENDED: 403,
   M_WEAK_PASSWORD: 400,
   M_WRONG_ROOM_KEYS_VERSION: 403,
-} as const satisfies Record<`M_${string}`, number>;
+} as const satisfies Record<`M_${string}`, number>
 
 /** An error code of the specification. */
-export type Errcode = keyof typeof errcodeStatus;
+export type Errcode = keyof typeof errcodeStatus
 
 /** What may be given to a {@link MatrixError} besides its code and message. */
 export interface MatrixErrorOptions {
   /** Overrides the status of {@link errcodeStatus}, where an endpoint's definition asks for it. */
-  readonly status?: number;
+  readonly status?: number
   /** Additional keys of the response body, such as `retry_after_ms` or `room_version`. */
-  readonly fields?: Record<string, JsonValue>;
+  readonly fields?: Record<string, JsonValue>
   /** Additional response headers, such as `Retry-After`. */
-  readonly headers?: Record<string, string>;
-  readonly cause?: unknown;
+  readonly headers?: Record<string, string>
+  readonly cause?: unknown
 }
 
 /**
@@ -85,27 +85,27 @@ export interface MatrixErrorOptions {
  * Spec: client-server API, "Standard error response".
  */
 export class MatrixError extends Error {
-  readonly errcode: Errcode;
-  readonly status: number;
-  readonly fields: Record<string, JsonValue>;
-  readonly headers: Record<string, string>;
+  readonly errcode: Errcode
+  readonly status: number
+  readonly fields: Record<string, JsonValue>
+  readonly headers: Record<string, string>
 
   constructor(errcode: Errcode, message: string, options: MatrixErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.name = 'MatrixError';
-    this.errcode = errcode;
-    this.status = options.status ?? errcodeStatus[errcode];
-    this.fields = options.fields ?? {};
-    this.headers = options.headers ?? {};
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'MatrixError'
+    this.errcode = errcode
+    this.status = options.status ?? errcodeStatus[errcode]
+    this.fields = options.fields ?? {}
+    this.headers = options.headers ?? {}
   }
 
   /** The response body. `errcode` and `error` win over fields of the same name. */
   toJSON(): Record<string, JsonValue> {
-    return { ...this.fields, errcode: this.errcode, error: this.message };
+    return { ...this.fields, errcode: this.errcode, error: this.message }
   }
 }
 
 /** True for a code of the table, by own key only: `constructor` is no error code. */
 export function isErrcode(code: string): code is Errcode {
-  return Object.hasOwn(errcodeStatus, code);
+  return Object.hasOwn(errcodeStatus, code)
 }

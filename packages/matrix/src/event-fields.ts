@@ -1,12 +1,12 @@
-import { isJsonObject, type JsonObject, setOwn } from './json.ts';
+import { isJsonObject, type JsonObject, setOwn } from './json.ts'
 
 /** Makes an event of the wanted fields only. */
-export type FieldSelector = (event: JsonObject) => JsonObject;
+export type FieldSelector = (event: JsonObject) => JsonObject
 
 interface Wanted {
   /** The whole value is wanted. */
-  whole: boolean;
-  readonly fields: Map<string, Wanted>;
+  whole: boolean
+  readonly fields: Map<string, Wanted>
 }
 
 /**
@@ -16,52 +16,52 @@ interface Wanted {
  * Spec: client-server API, Filter, `event_fields`; appendices, "Dot-separated property paths".
  */
 export function compileEventFields(paths: readonly string[]): FieldSelector {
-  const root: Wanted = { whole: false, fields: new Map() };
+  const root: Wanted = { whole: false, fields: new Map() }
   for (const path of paths) {
-    let node = root;
+    let node = root
     for (const part of splitPath(path)) {
-      let next = node.fields.get(part);
+      let next = node.fields.get(part)
       if (next === undefined) {
-        next = { whole: false, fields: new Map() };
-        node.fields.set(part, next);
+        next = { whole: false, fields: new Map() }
+        node.fields.set(part, next)
       }
-      node = next;
+      node = next
     }
-    node.whole = true;
+    node.whole = true
   }
-  return (event) => select(event, root);
+  return (event) => select(event, root)
 }
 
 /** The names in a path. Other escapes than `\.` and `\\` stay as they are. Spec: appendices, "Dot-separated property paths". */
 export function splitPath(path: string): string[] {
-  const parts: string[] = [];
-  let part = '';
+  const parts: string[] = []
+  let part = ''
   for (let i = 0; i < path.length; i++) {
-    const char = path.charAt(i);
+    const char = path.charAt(i)
     if (char === '.') {
-      parts.push(part);
-      part = '';
+      parts.push(part)
+      part = ''
     } else if (char === '\\' && (path.charAt(i + 1) === '.' || path.charAt(i + 1) === '\\')) {
-      part += path.charAt(++i);
+      part += path.charAt(++i)
     } else {
-      part += char;
+      part += char
     }
   }
-  parts.push(part);
-  return parts;
+  parts.push(part)
+  return parts
 }
 
 function select(object: JsonObject, wanted: Wanted): JsonObject {
-  const kept: JsonObject = {};
+  const kept: JsonObject = {}
   for (const [name, child] of wanted.fields) {
-    if (!Object.hasOwn(object, name)) continue;
-    const value = object[name];
-    if (value === undefined) continue;
-    if (child.whole) setOwn(kept, name, value);
+    if (!Object.hasOwn(object, name)) continue
+    const value = object[name]
+    if (value === undefined) continue
+    if (child.whole) setOwn(kept, name, value)
     else if (isJsonObject(value)) {
-      const inner = select(value, child);
-      if (Object.keys(inner).length > 0) setOwn(kept, name, inner);
+      const inner = select(value, child)
+      if (Object.keys(inner).length > 0) setOwn(kept, name, inner)
     }
   }
-  return kept;
+  return kept
 }

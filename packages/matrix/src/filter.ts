@@ -1,71 +1,71 @@
-import { MatrixError } from './errors.ts';
-import { compileEventFields, type FieldSelector } from './event-fields.ts';
-import { globListMatcher, type Matcher } from './glob.ts';
-import { isJsonObject, type JsonObject, type JsonValue, own, RawNumber } from './json.ts';
+import { MatrixError } from './errors.ts'
+import { compileEventFields, type FieldSelector } from './event-fields.ts'
+import { globListMatcher, type Matcher } from './glob.ts'
+import { isJsonObject, type JsonObject, type JsonValue, own, RawNumber } from './json.ts'
 
 /** What a filter looks at. */
 export interface FilterableEvent {
-  readonly type: string;
-  readonly sender?: string | undefined;
-  readonly roomId?: string | undefined;
+  readonly type: string
+  readonly sender?: string | undefined
+  readonly roomId?: string | undefined
   /** Read only by `contains_url`; a function spares parsing for other filters. */
-  readonly content?: JsonObject | (() => JsonObject) | undefined;
+  readonly content?: JsonObject | (() => JsonObject) | undefined
 }
 
 /** Spec: client-server API, "Filtering", EventFilter. The lists are kept for those that filter in SQL. */
 export interface EventFilter {
-  readonly limit: number | undefined;
-  readonly types: readonly string[] | undefined;
-  readonly notTypes: readonly string[];
-  readonly senders: readonly string[] | undefined;
-  readonly notSenders: readonly string[];
+  readonly limit: number | undefined
+  readonly types: readonly string[] | undefined
+  readonly notTypes: readonly string[]
+  readonly senders: readonly string[] | undefined
+  readonly notSenders: readonly string[]
   /** True when every event passes, so that callers can skip the filter. */
-  readonly allowsAll: boolean;
+  readonly allowsAll: boolean
   /** True when no event can pass, as with `types: []`. */
-  readonly allowsNone: boolean;
-  matchesType(type: string): boolean;
-  matchesSender(sender: string): boolean;
-  matches(event: FilterableEvent): boolean;
+  readonly allowsNone: boolean
+  matchesType(type: string): boolean
+  matchesSender(sender: string): boolean
+  matches(event: FilterableEvent): boolean
 }
 
 /** Spec: client-server API, "Filtering", RoomEventFilter. */
 export interface RoomEventFilter extends EventFilter {
-  readonly rooms: readonly string[] | undefined;
-  readonly notRooms: readonly string[];
-  readonly containsUrl: boolean | undefined;
-  readonly lazyLoadMembers: boolean;
-  readonly includeRedundantMembers: boolean;
-  readonly unreadThreadNotifications: boolean;
+  readonly rooms: readonly string[] | undefined
+  readonly notRooms: readonly string[]
+  readonly containsUrl: boolean | undefined
+  readonly lazyLoadMembers: boolean
+  readonly includeRedundantMembers: boolean
+  readonly unreadThreadNotifications: boolean
   /** Applied by those who know the relations; not part of {@link EventFilter.matches}. */
-  readonly relatedByRelTypes: readonly string[] | undefined;
-  readonly relatedBySenders: readonly string[] | undefined;
-  matchesRoom(roomId: string): boolean;
+  readonly relatedByRelTypes: readonly string[] | undefined
+  readonly relatedBySenders: readonly string[] | undefined
+  matchesRoom(roomId: string): boolean
 }
 
 /** Spec: client-server API, "Filtering", RoomFilter. */
 export interface RoomFilter {
-  readonly rooms: readonly string[] | undefined;
-  readonly notRooms: readonly string[];
-  readonly includeLeave: boolean;
-  readonly state: RoomEventFilter;
-  readonly timeline: RoomEventFilter;
-  readonly ephemeral: RoomEventFilter;
-  readonly accountData: RoomEventFilter;
-  matchesRoom(roomId: string): boolean;
+  readonly rooms: readonly string[] | undefined
+  readonly notRooms: readonly string[]
+  readonly includeLeave: boolean
+  readonly state: RoomEventFilter
+  readonly timeline: RoomEventFilter
+  readonly ephemeral: RoomEventFilter
+  readonly accountData: RoomEventFilter
+  matchesRoom(roomId: string): boolean
 }
 
 /** A compiled filter of /sync. Spec: client-server API, "Filtering", Filter. */
 export interface SyncFilter {
-  readonly eventFormat: 'client' | 'federation';
+  readonly eventFormat: 'client' | 'federation'
   /** `undefined` when all fields are wanted. */
-  readonly eventFields: FieldSelector | undefined;
-  readonly presence: EventFilter;
-  readonly accountData: EventFilter;
-  readonly room: RoomFilter;
+  readonly eventFields: FieldSelector | undefined
+  readonly presence: EventFilter
+  readonly accountData: EventFilter
+  readonly room: RoomFilter
 }
 
 /** The most entries that one list of a filter may have, and the most bytes all its lists together. */
-export const MAX_FILTER_ENTRIES = 10_000;
+export const MAX_FILTER_ENTRIES = 10_000
 
 /**
  * Checks and compiles a filter of /sync. Unknown keys are ignored, wrong types refused; a key with `null` is as good as absent.
@@ -74,28 +74,28 @@ export const MAX_FILTER_ENTRIES = 10_000;
  * @throws MatrixError M_BAD_JSON, naming the key
  */
 export function compileFilter(json: JsonValue): SyncFilter {
-  const filter = object(json, 'filter');
-  const format = own(filter, 'event_format') ?? 'client';
-  if (format !== 'client' && format !== 'federation') throw bad('event_format', 'client or federation');
-  const fields = list(filter, 'event_fields', '');
+  const filter = object(json, 'filter')
+  const format = own(filter, 'event_format') ?? 'client'
+  if (format !== 'client' && format !== 'federation') throw bad('event_format', 'client or federation')
+  const fields = list(filter, 'event_fields', '')
   return {
     eventFormat: format,
     eventFields: fields && compileEventFields(fields),
     presence: compileEventFilter(own(filter, 'presence') ?? {}, 'presence'),
     accountData: compileEventFilter(own(filter, 'account_data') ?? {}, 'account_data'),
     room: compileRoomFilter(own(filter, 'room') ?? {}),
-  };
+  }
 }
 
 /** As {@link compileFilter}, for the EventFilter of one kind of data. @throws MatrixError M_BAD_JSON */
 export function compileEventFilter(json: JsonValue, path = 'filter'): EventFilter {
-  const filter = object(json, path);
-  const types = list(filter, 'types', path);
-  const notTypes = list(filter, 'not_types', path) ?? [];
-  const senders = list(filter, 'senders', path);
-  const notSenders = list(filter, 'not_senders', path) ?? [];
-  const typeMatcher = includeExclude(types, notTypes, globs);
-  const senderMatcher = includeExclude(senders, notSenders, exact);
+  const filter = object(json, path)
+  const types = list(filter, 'types', path)
+  const notTypes = list(filter, 'not_types', path) ?? []
+  const senders = list(filter, 'senders', path)
+  const notSenders = list(filter, 'not_senders', path) ?? []
+  const typeMatcher = includeExclude(types, notTypes, globs)
+  const senderMatcher = includeExclude(senders, notSenders, exact)
   return {
     limit: limit(filter, path),
     types,
@@ -109,15 +109,15 @@ export function compileEventFilter(json: JsonValue, path = 'filter'): EventFilte
     matches: (event) =>
       (typeMatcher === undefined || typeMatcher(event.type)) &&
       (senderMatcher === undefined || matchesOptional(senderMatcher, event.sender)),
-  };
+  }
 }
 
 /** As {@link compileFilter}, for the RoomEventFilter of /messages, /context and of the parts of a room. @throws MatrixError M_BAD_JSON */
 export function compileRoomEventFilter(json: JsonValue, path = 'filter'): RoomEventFilter {
-  const filter = object(json, path);
-  const base = compileEventFilter(filter, path);
-  const { rooms, notRooms, matcher: roomMatcher } = roomLists(filter, path);
-  const containsUrl = boolean(filter, 'contains_url', path);
+  const filter = object(json, path)
+  const base = compileEventFilter(filter, path)
+  const { rooms, notRooms, matcher: roomMatcher } = roomLists(filter, path)
+  const containsUrl = boolean(filter, 'contains_url', path)
   return {
     ...base,
     rooms,
@@ -135,18 +135,18 @@ export function compileRoomEventFilter(json: JsonValue, path = 'filter'): RoomEv
       base.matches(event) &&
       (roomMatcher === undefined || matchesOptional(roomMatcher, event.roomId)) &&
       (containsUrl === undefined || hasUrl(event) === containsUrl),
-  };
+  }
 }
 
 /** The number of events to return: what the filter asks for, or the default, at most `max`. Spec: client-server API, EventFilter. */
 export function clampLimit(filter: EventFilter, fallback: number, max: number): number {
-  return Math.min(filter.limit ?? fallback, max);
+  return Math.min(filter.limit ?? fallback, max)
 }
 
 function compileRoomFilter(json: JsonValue): RoomFilter {
-  const filter = object(json, 'room');
-  const { rooms, notRooms, matcher } = roomLists(filter, 'room');
-  const part = (key: string) => compileRoomEventFilter(own(filter, key) ?? {}, `room.${key}`);
+  const filter = object(json, 'room')
+  const { rooms, notRooms, matcher } = roomLists(filter, 'room')
+  const part = (key: string) => compileRoomEventFilter(own(filter, key) ?? {}, `room.${key}`)
   return {
     rooms,
     notRooms,
@@ -156,13 +156,13 @@ function compileRoomFilter(json: JsonValue): RoomFilter {
     ephemeral: part('ephemeral'),
     accountData: part('account_data'),
     matchesRoom: matcher ?? always,
-  };
+  }
 }
 
 function roomLists(filter: JsonObject, path: string) {
-  const rooms = list(filter, 'rooms', path);
-  const notRooms = list(filter, 'not_rooms', path) ?? [];
-  return { rooms, notRooms, matcher: includeExclude(rooms, notRooms, exact) };
+  const rooms = list(filter, 'rooms', path)
+  const notRooms = list(filter, 'not_rooms', path) ?? []
+  return { rooms, notRooms, matcher: includeExclude(rooms, notRooms, exact) }
 }
 
 /** Exclusion wins over inclusion. `undefined` when there is nothing to check. */
@@ -171,66 +171,66 @@ function includeExclude(
   excluded: readonly string[],
   matcherOf: (entries: readonly string[]) => Matcher,
 ): Matcher | undefined {
-  if (included === undefined && excluded.length === 0) return undefined;
-  const isIncluded = included === undefined ? always : matcherOf(included);
-  const isExcluded = matcherOf(excluded);
-  return (text) => isIncluded(text) && !isExcluded(text);
+  if (included === undefined && excluded.length === 0) return undefined
+  const isIncluded = included === undefined ? always : matcherOf(included)
+  const isExcluded = matcherOf(excluded)
+  return (text) => isIncluded(text) && !isExcluded(text)
 }
 
 function globs(patterns: readonly string[]): Matcher {
-  return globListMatcher(patterns, { questionMark: false });
+  return globListMatcher(patterns, { questionMark: false })
 }
 
 function exact(entries: readonly string[]): Matcher {
-  const set = new Set(entries);
-  return (text) => set.has(text);
+  const set = new Set(entries)
+  return (text) => set.has(text)
 }
 
-const always: Matcher = () => true;
+const always: Matcher = () => true
 
 /** What an event lacks matches no list of inclusions, and no list of exclusions either. */
 function matchesOptional(matcher: Matcher, text: string | undefined): boolean {
-  return matcher(text ?? '');
+  return matcher(text ?? '')
 }
 
 function hasUrl(event: FilterableEvent): boolean {
-  const content = typeof event.content === 'function' ? event.content() : event.content;
-  return content !== undefined && typeof own(content, 'url') === 'string';
+  const content = typeof event.content === 'function' ? event.content() : event.content
+  return content !== undefined && typeof own(content, 'url') === 'string'
 }
 
 function object(json: JsonValue, path: string): JsonObject {
-  if (!isJsonObject(json)) throw bad(path, 'an object');
-  return json;
+  if (!isJsonObject(json)) throw bad(path, 'an object')
+  return json
 }
 
 function list(filter: JsonObject, key: string, path: string): string[] | undefined {
-  const value = own(filter, key) ?? undefined;
-  if (value === undefined) return undefined;
+  const value = own(filter, key) ?? undefined
+  if (value === undefined) return undefined
   if (!Array.isArray(value) || value.length > MAX_FILTER_ENTRIES || !value.every((entry) => typeof entry === 'string')) {
-    throw bad(join(path, key), `a list of at most ${MAX_FILTER_ENTRIES} strings`);
+    throw bad(join(path, key), `a list of at most ${MAX_FILTER_ENTRIES} strings`)
   }
-  return value as string[];
+  return value as string[]
 }
 
 function boolean(filter: JsonObject, key: string, path: string): boolean | undefined {
-  const value = own(filter, key) ?? undefined;
-  if (value !== undefined && typeof value !== 'boolean') throw bad(join(path, key), 'a boolean');
-  return value;
+  const value = own(filter, key) ?? undefined
+  if (value !== undefined && typeof value !== 'boolean') throw bad(join(path, key), 'a boolean')
+  return value
 }
 
 // The spec asks for more than 0; some clients send 0 for "no events", which harms nobody. 10.0 is a 10 to many JSON libraries.
 function limit(filter: JsonObject, path: string): number | undefined {
-  const value = own(filter, 'limit') ?? undefined;
-  if (value === undefined) return undefined;
-  const number = value instanceof RawNumber ? Number(value.source) : value;
-  if (typeof number !== 'number' || !(number >= 0)) throw bad(join(path, 'limit'), 'an integer that is not negative');
-  return Math.min(Math.trunc(number), Number.MAX_SAFE_INTEGER);
+  const value = own(filter, 'limit') ?? undefined
+  if (value === undefined) return undefined
+  const number = value instanceof RawNumber ? Number(value.source) : value
+  if (typeof number !== 'number' || !(number >= 0)) throw bad(join(path, 'limit'), 'an integer that is not negative')
+  return Math.min(Math.trunc(number), Number.MAX_SAFE_INTEGER)
 }
 
 function join(path: string, key: string): string {
-  return path === '' ? key : `${path}.${key}`;
+  return path === '' ? key : `${path}.${key}`
 }
 
 function bad(path: string, expected: string): MatrixError {
-  return new MatrixError('M_BAD_JSON', `Invalid filter: ${path} must be ${expected}`);
+  return new MatrixError('M_BAD_JSON', `Invalid filter: ${path} must be ${expected}`)
 }

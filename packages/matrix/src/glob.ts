@@ -1,11 +1,11 @@
 /** Tells whether a text matches a pattern. */
-export type Matcher = (text: string) => boolean;
+export type Matcher = (text: string) => boolean
 
 export interface GlobOptions {
   /** Compares without regard to case. */
-  readonly ignoreCase?: boolean;
+  readonly ignoreCase?: boolean
   /** Gives `?` its meaning; without it, `*` is the only wildcard. Default true. */
-  readonly questionMark?: boolean;
+  readonly questionMark?: boolean
 }
 
 /**
@@ -15,40 +15,40 @@ export interface GlobOptions {
  * Spec: appendices, "Glob-style matching".
  */
 export function globMatcher(pattern: string, options: GlobOptions = {}): Matcher {
-  const { ignoreCase = false, questionMark = true } = options;
-  const normal = ignoreCase ? pattern.toLowerCase() : pattern;
-  const wild = normal.includes('*') || (questionMark && normal.includes('?'));
-  const match = wild ? wildMatcher(normal, questionMark) : (text: string) => text === normal;
-  return ignoreCase ? (text) => match(text.toLowerCase()) : match;
+  const { ignoreCase = false, questionMark = true } = options
+  const normal = ignoreCase ? pattern.toLowerCase() : pattern
+  const wild = normal.includes('*') || (questionMark && normal.includes('?'))
+  const match = wild ? wildMatcher(normal, questionMark) : (text: string) => text === normal
+  return ignoreCase ? (text) => match(text.toLowerCase()) : match
 }
 
 /** A matcher over several patterns: true when one of them matches. Those without wildcards cost one look-up together. */
 export function globListMatcher(patterns: readonly string[], options: GlobOptions = {}): Matcher {
-  const { ignoreCase = false, questionMark = true } = options;
-  const exact = new Set<string>();
-  const wild: Matcher[] = [];
+  const { ignoreCase = false, questionMark = true } = options
+  const exact = new Set<string>()
+  const wild: Matcher[] = []
   for (const pattern of new Set(patterns)) {
-    const normal = ignoreCase ? pattern.toLowerCase() : pattern;
-    if (normal.includes('*') || (questionMark && normal.includes('?'))) wild.push(wildMatcher(normal, questionMark));
-    else exact.add(normal);
+    const normal = ignoreCase ? pattern.toLowerCase() : pattern
+    if (normal.includes('*') || (questionMark && normal.includes('?'))) wild.push(wildMatcher(normal, questionMark))
+    else exact.add(normal)
   }
   return (text) => {
-    const normal = ignoreCase ? text.toLowerCase() : text;
-    return exact.has(normal) || wild.some((matches) => matches(normal));
-  };
+    const normal = ignoreCase ? text.toLowerCase() : text
+    return exact.has(normal) || wild.some((matches) => matches(normal))
+  }
 }
 
 function wildMatcher(pattern: string, questionMark: boolean): Matcher {
-  const collapsed = pattern.replace(/\*+/g, '*');
-  if (collapsed === '*') return () => true;
-  const stars = collapsed.split('*').length - 1;
-  const least = collapsed.length - stars;
+  const collapsed = pattern.replace(/\*+/g, '*')
+  if (collapsed === '*') return () => true
+  const stars = collapsed.split('*').length - 1
+  const least = collapsed.length - stars
   // The common forms need no loop.
   if (!(questionMark && collapsed.includes('?')) && stars === 1) {
-    const [prefix, suffix] = collapsed.split('*') as [string, string];
-    return (text) => text.length >= least && text.startsWith(prefix) && text.endsWith(suffix);
+    const [prefix, suffix] = collapsed.split('*') as [string, string]
+    return (text) => text.length >= least && text.startsWith(prefix) && text.endsWith(suffix)
   }
-  return (text) => text.length >= least && matches(collapsed, text, questionMark);
+  return (text) => text.length >= least && matches(collapsed, text, questionMark)
 }
 
 /**
@@ -56,34 +56,34 @@ function wildMatcher(pattern: string, questionMark: boolean): Matcher {
  * polynomial where a backtracking regular expression is exponential in the number of stars.
  */
 function matches(pattern: string, text: string, questionMark: boolean): boolean {
-  let p = 0;
-  let t = 0;
-  let starAt = -1;
-  let starText = 0;
+  let p = 0
+  let t = 0
+  let starAt = -1
+  let starText = 0
   while (t < text.length) {
-    const unit = pattern.charCodeAt(p);
+    const unit = pattern.charCodeAt(p)
     if (unit === 0x2a) {
-      starAt = p++;
-      starText = t;
+      starAt = p++
+      starText = t
     } else if (unit === 0x3f && questionMark && p < pattern.length) {
-      p++;
-      t += charLength(text, t);
+      p++
+      t += charLength(text, t)
     } else if (p < pattern.length && unit === text.charCodeAt(t)) {
-      p++;
-      t++;
+      p++
+      t++
     } else if (starAt !== -1) {
-      p = starAt + 1;
-      starText += charLength(text, starText);
-      t = starText;
+      p = starAt + 1
+      starText += charLength(text, starText)
+      t = starText
     } else {
-      return false;
+      return false
     }
   }
-  while (pattern.charCodeAt(p) === 0x2a) p++;
-  return p === pattern.length;
+  while (pattern.charCodeAt(p) === 0x2a) p++
+  return p === pattern.length
 }
 
 /** A character beyond U+FFFF is two units. */
 function charLength(text: string, at: number): number {
-  return (text.codePointAt(at) as number) > 0xffff ? 2 : 1;
+  return (text.codePointAt(at) as number) > 0xffff ? 2 : 1
 }

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject, type JsonValue, own } from './json.ts';
+import { isJsonObject, type JsonObject, type JsonValue, own } from './json.ts'
 
 /** The state that goes into invites, knocks and summaries. Spec: client-server API, "Stripped state". */
 export const STRIPPED_STATE_TYPES: ReadonlyArray<readonly [type: string, stateKey: string]> = [
@@ -9,27 +9,27 @@ export const STRIPPED_STATE_TYPES: ReadonlyArray<readonly [type: string, stateKe
   ['m.room.join_rules', ''],
   ['m.room.canonical_alias', ''],
   ['m.room.encryption', ''],
-];
+]
 
 /** How many events of another server's stripped state are taken; its own list has seven, and the invite. */
-export const MAX_STRIPPED_STATE_EVENTS = 50;
+export const MAX_STRIPPED_STATE_EVENTS = 50
 
 /** A state event with nothing but what stripped state may have. A type and no interface, so that it is a `JsonObject` too. */
 export type StrippedStateEvent = {
-  type: string;
-  state_key: string;
-  sender: string;
-  content: JsonObject;
-};
+  type: string
+  state_key: string
+  sender: string
+  content: JsonObject
+}
 
 /** The stripped form of a state event. Spec: client-server API, "Stripped state". */
 export function strippedState(event: {
-  readonly type: string;
-  readonly stateKey: string;
-  readonly sender: string;
-  readonly content: JsonObject;
+  readonly type: string
+  readonly stateKey: string
+  readonly sender: string
+  readonly content: JsonObject
 }): StrippedStateEvent {
-  return { type: event.type, state_key: event.stateKey, sender: event.sender, content: event.content };
+  return { type: event.type, state_key: event.stateKey, sender: event.sender, content: event.content }
 }
 
 /**
@@ -39,20 +39,20 @@ export function strippedState(event: {
  * Spec: client-server API, "Stripped state": servers are expected to prune.
  */
 export function pruneStrippedState(value: JsonValue | undefined): StrippedStateEvent[] {
-  if (!Array.isArray(value)) return [];
-  const pruned: StrippedStateEvent[] = [];
+  if (!Array.isArray(value)) return []
+  const pruned: StrippedStateEvent[] = []
   for (const item of value) {
-    if (pruned.length === MAX_STRIPPED_STATE_EVENTS) break;
-    if (!isJsonObject(item)) continue;
-    const type = own(item, 'type');
-    const stateKey = own(item, 'state_key');
-    const sender = own(item, 'sender');
-    const content = own(item, 'content');
+    if (pruned.length === MAX_STRIPPED_STATE_EVENTS) break
+    if (!isJsonObject(item)) continue
+    const type = own(item, 'type')
+    const stateKey = own(item, 'state_key')
+    const sender = own(item, 'sender')
+    const content = own(item, 'content')
     if (typeof type === 'string' && typeof stateKey === 'string' && typeof sender === 'string' && isJsonObject(content)) {
-      pruned.push({ type, state_key: stateKey, sender, content });
+      pruned.push({ type, state_key: stateKey, sender, content })
     }
   }
-  return pruned;
+  return pruned
 }
 
 /**
@@ -60,6 +60,6 @@ export function pruneStrippedState(value: JsonValue | undefined): StrippedStateE
  * @returns `undefined` when there is none
  */
 export function createEventIn(inviteRoomState: JsonValue | undefined): JsonObject | undefined {
-  if (!Array.isArray(inviteRoomState)) return undefined;
-  return inviteRoomState.filter(isJsonObject).find((event) => own(event, 'type') === 'm.room.create' && own(event, 'state_key') === '');
+  if (!Array.isArray(inviteRoomState)) return undefined
+  return inviteRoomState.filter(isJsonObject).find((event) => own(event, 'type') === 'm.room.create' && own(event, 'state_key') === '')
 }

@@ -1,20 +1,20 @@
 /** The answer of a rule: a rejected event is data, not an exception. */
-export type Verdict = Allowed | Rejection;
+export type Verdict = Allowed | Rejection
 
 export interface Allowed {
-  readonly ok: true;
+  readonly ok: true
 }
 
 export interface Rejection {
-  readonly ok: false;
+  readonly ok: false
   /** The rule that refuses, by its place: `auth.5.3.2`, `format.depth`. Stable enough to count in metrics. */
-  readonly rule: string;
+  readonly rule: string
   /** One sentence for a log or for an error message. */
-  readonly reason: string;
+  readonly reason: string
 }
 
-export const ALLOWED: Allowed = Object.freeze({ ok: true });
+export const ALLOWED: Allowed = Object.freeze({ ok: true })
 
 export function reject(rule: string, reason: string): Rejection {
-  return { ok: false, rule, reason };
+  return { ok: false, rule, reason }
 }
