@@ -4,9 +4,10 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { binariesOfPackage, type ConnectionParts, EmbeddedPostgres, type PostgresBinaries } from '@weft/storage'
+import { copyFolder } from './copy-folder.ts'
 
 /** The repository's folder. */
-const root = join(import.meta.dirname, '..', '..', '..')
+export const root = join(import.meta.dirname, '..', '..', '..')
 
 /** The programs of the oldest (14) and the newest (18) PostgreSQL that weft promises to run on. */
 export function postgresBinaries(major: 14 | 18): PostgresBinaries {
@@ -18,19 +19,31 @@ export function postgresBinaries(major: 14 | 18): PostgresBinaries {
 export interface TestServer extends AsyncDisposable {
   readonly connection: ConnectionParts
   readonly server: EmbeddedPostgres
+  readonly dataDir: string
+  /** Stops the server, where it still runs, and deletes its folder. */
   stop(): Promise<void>
+}
+
+export interface TestServerOptions {
+  readonly major: 14 | 18
+  /** Default false: a test's data need not outlive the machine. */
+  readonly fsync?: boolean
+  /** A data folder to start from a copy of. */
+  readonly from?: string
 }
 
 /**
  * A PostgreSQL of a test's own, in a temporary folder that goes with it (also when this process is killed).
  * Most tests want `testDatabase()`, a database on the one server of the run.
  */
-export async function startPostgres(options: { major: 14 | 18; fsync?: boolean }): Promise<TestServer> {
+export async function startPostgres(options: TestServerOptions): Promise<TestServer> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-pg-'))
   await chmod(folder, 0o755)
+  const dataDir = join(folder, 'data')
+  if (options.from !== undefined) await copyFolder(options.from, dataDir)
   const server = await EmbeddedPostgres.start({
     binaries: postgresBinaries(options.major),
-    dataDir: join(folder, 'data'),
+    dataDir,
     fsync: options.fsync ?? false,
     maxConnections: 300,
     removeOnDeath: folder,
@@ -39,5 +52,5 @@ export async function startPostgres(options: { major: 14 | 18; fsync?: boolean }
     await server.stop()
     await rm(folder, { recursive: true, force: true })
   }
-  return { connection: server.connection, server, stop, [Symbol.asyncDispose]: stop }
+  return { connection: server.connection, server, dataDir, stop, [Symbol.asyncDispose]: stop }
 }

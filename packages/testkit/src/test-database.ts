@@ -27,28 +27,33 @@ export interface TestDatabaseOptions {
 export async function testDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
   const server = options.server ?? runServer()
   const database = `test_${randomBytes(8).toString('hex')}`
-  await onServer(server, `CREATE DATABASE ${database} TEMPLATE ${options.empty ? 'template0' : template}`)
+  await onServer(server, async (connection) => {
+    const [row] = await connection.script(`SELECT current_setting('server_version_num')::int AS version`)
+    // Copying files takes 20 ms where writing the pages to the log, PostgreSQL 15's default, takes 120.
+    const strategy = row!.version >= 150000 ? 'STRATEGY FILE_COPY' : ''
+    await connection.script(`CREATE DATABASE ${database} TEMPLATE ${options.empty ? 'template0' : template} ${strategy}`)
+  })
   const connection = { ...server, database }
   const db = new Database({ connection, applicationName: 'test', poolSize: options.poolSize ?? 10 })
   const close = async () => {
     await db.close()
-    await onServer(server, `DROP DATABASE ${database} WITH (FORCE)`)
+    await onServer(server, (connection) => connection.script(`DROP DATABASE ${database} WITH (FORCE)`))
   }
   return { db, connection, close, [Symbol.asyncDispose]: close }
 }
 
 /** Creates the template database on a server and migrates it. */
 export async function makeTemplate(server: ConnectionParts): Promise<void> {
-  await onServer(server, `CREATE DATABASE ${template} TEMPLATE template0`)
+  await onServer(server, (connection) => connection.script(`CREATE DATABASE ${template} TEMPLATE template0`))
   const db = new Database({ connection: { ...server, database: template }, applicationName: 'template', poolSize: 1 })
   await migrate(db, { dir: migrationsDir })
   await db.close()
 }
 
-async function onServer(server: ConnectionParts, text: string): Promise<void> {
+async function onServer(server: ConnectionParts, fn: (connection: Dedicated) => Promise<unknown>): Promise<void> {
   const connection = await Dedicated.connect(server, 'testkit')
   try {
-    await connection.script(text)
+    await fn(connection)
   } finally {
     await connection.close()
   }

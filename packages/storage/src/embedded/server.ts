@@ -90,6 +90,7 @@ export class EmbeddedPostgres {
 
   /** Ends all sessions and the server; resolves when it is gone. */
   async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     this.#child.kill('SIGINT')
     const urge = setTimeout(() => this.#child.kill('SIGQUIT'), 15_000)
     await this.exited
