@@ -1,0 +1,121 @@
+import { fitsBytes, isJsonObject, type JsonObject, MatrixError, own, parseJson, setOwn } from '@weft/matrix'
+import { type AccountDataRow, accountDataStream } from '@weft/replication'
+import { AccountDataReader, AccountDataWriter, GLOBAL_ACCOUNT_DATA, type Tx, UsersWriter } from '@weft/storage'
+import type { KnownRoom, WriteStores } from './ports.ts'
+
+/** What a user may keep (R26): types and bytes, globally and in each room; a single content; a type's name. */
+export const accountDataLimits = {
+  global: { types: 1_000, bytes: 16 << 20 },
+  room: { types: 200, bytes: 2 << 20 },
+  contentBytes: 512 << 10,
+  typeBytes: 255,
+  tags: 100,
+  tagBytes: 255,
+} as const
+
+/** Types that only the server writes. Spec: client-server API, "Client Config", server behaviour. */
+const SERVER_TYPES: ReadonlySet<string> = new Set(['m.fully_read', 'm.push_rules'])
+const TAGS = 'm.tag'
+
+/** Reads account data and tags. */
+export class AccountDataReads {
+  readonly #data: AccountDataReader
+
+  constructor(data: AccountDataReader) {
+    this.#data = data
+  }
+
+  /** The content as JSON text. @param room absent for the account's own data @throws MatrixError M_NOT_FOUND */
+  async get(userId: string, room: KnownRoom | undefined, type: string): Promise<string> {
+    checkName('type', type, accountDataLimits.typeBytes)
+    const content = await this.#data.get(userId, room?.roomNid ?? GLOBAL_ACCOUNT_DATA, type)
+    if (content === undefined) throw new MatrixError('M_NOT_FOUND', 'Account data not found')
+    return content
+  }
+
+  /** The tags that the user gave to a room. */
+  async tags(userId: string, room: KnownRoom): Promise<JsonObject> {
+    return tagsOf(await this.#data.get(userId, room.roomNid, TAGS))
+  }
+}
+
+/** Writes account data and tags, which are account data of the type m.tag. */
+export class AccountData {
+  readonly #options: WriteStores
+
+  constructor(options: WriteStores) {
+    this.#options = options
+  }
+
+  /**
+   * Sets what a client may set.
+   * @throws MatrixError M_BAD_JSON (405) for a type that the server manages; M_INVALID_PARAM, M_TOO_LARGE
+   */
+  async set(userId: string, room: KnownRoom | undefined, type: string, content: JsonObject): Promise<void> {
+    if (SERVER_TYPES.has(type)) throw new MatrixError('M_BAD_JSON', `Cannot set ${type} through this API.`, { status: 405 })
+    await this.setManaged(userId, room, type, content)
+  }
+
+  /** Sets any type: for the parts of the server that manage one. @throws MatrixError M_INVALID_PARAM, M_TOO_LARGE */
+  async setManaged(userId: string, room: KnownRoom | undefined, type: string, content: JsonObject): Promise<void> {
+    checkName('type', type, accountDataLimits.typeBytes)
+    const text = JSON.stringify(content)
+    if (Buffer.byteLength(text) > accountDataLimits.contentBytes) throw tooLarge()
+    await this.#write(userId, room, type, async () => text)
+  }
+
+  /** Gives a room a tag, or changes it. @throws MatrixError M_INVALID_PARAM, M_TOO_LARGE */
+  async setTag(userId: string, room: KnownRoom, tag: string, content: JsonObject): Promise<void> {
+    checkName('tag', tag, accountDataLimits.tagBytes)
+    await this.#write(userId, room, TAGS, async (tx) => {
+      const tags = tagsOf(await new AccountDataReader(tx).get(userId, room.roomNid, TAGS))
+      setOwn(tags, tag, content)
+      if (Object.keys(tags).length > accountDataLimits.tags) throw new MatrixError('M_TOO_LARGE', 'Too many tags on this room')
+      return JSON.stringify({ tags })
+    })
+  }
+
+  /** Takes a tag away; one that is not there is passed over. */
+  async deleteTag(userId: string, room: KnownRoom, tag: string): Promise<void> {
+    await this.#write(userId, room, TAGS, async (tx) => {
+      const tags = tagsOf(await new AccountDataReader(tx).get(userId, room.roomNid, TAGS))
+      if (!Object.hasOwn(tags, tag)) return undefined
+      delete tags[tag]
+      return JSON.stringify({ tags })
+    })
+  }
+
+  /** @param make the new content as JSON text, under the account's lock; undefined leaves it as it is */
+  async #write(userId: string, room: KnownRoom | undefined, type: string, make: (tx: Tx) => Promise<string | undefined>): Promise<void> {
+    const roomNid = room?.roomNid ?? GLOBAL_ACCOUNT_DATA
+    await this.#options.streams.write(accountDataStream, 1, async (tx, [position]) => {
+      await new UsersWriter(tx).lock(userId)
+      const content = await make(tx)
+      if (content === undefined) return []
+      const data = new AccountDataWriter(tx)
+      const used = await data.usage(userId, roomNid, type)
+      const limit = room === undefined ? accountDataLimits.global : accountDataLimits.room
+      if (used.types >= limit.types || used.bytes + Buffer.byteLength(content) > limit.bytes) throw tooLarge()
+      await data.set(userId, roomNid, type, position!, content)
+      const row: AccountDataRow = { position: position!, userId, type, content }
+      return [room === undefined ? row : { ...row, roomNid, roomId: room.roomId }]
+    })
+  }
+}
+
+/** The tags of a m.tag content, which clients may also have written as plain account data of any shape (R30). */
+function tagsOf(content: string | undefined): JsonObject {
+  const value = content === undefined ? undefined : parseJson(content)
+  const tags = isJsonObject(value) ? own(value, 'tags') : undefined
+  return isJsonObject(tags) ? tags : {}
+}
+
+function checkName(what: string, name: string, maxBytes: number): void {
+  if (name === '' || name.includes('\0') || !fitsBytes(name, maxBytes)) {
+    throw new MatrixError('M_INVALID_PARAM', `The ${what} must be 1 to ${maxBytes} bytes without NUL`)
+  }
+}
+
+function tooLarge(): MatrixError {
+  return new MatrixError('M_TOO_LARGE', 'Too much account data')
+}

@@ -1,0 +1,125 @@
+import type { TokenRow, TokensReader } from '@weft/storage'
+import { hashAccessToken } from './access-token.ts'
+import type { Clock } from './ports.ts'
+
+/** Who makes a request. Structurally http's Requester. */
+export interface TokenOwner {
+  readonly userId: string
+  readonly deviceId: string | undefined
+  readonly accessTokenId: number
+  readonly isAdmin: boolean
+  readonly isGuest: boolean
+  readonly locked: boolean
+  readonly suspended: boolean
+  readonly shadowBanned: boolean
+}
+
+export interface TokenAuthenticatorOptions {
+  readonly tokens: TokensReader
+  readonly clock: Clock
+  /** True while this process knows that it follows the streams: only then is memory believed. */
+  readonly isFresh: () => boolean
+  /** Bytes of valid tokens kept in memory. Default 8 MiB, about 16,000 tokens. */
+  readonly cacheBytes?: number
+}
+
+interface Entry {
+  readonly owner: TokenOwner
+  readonly validUntil: number
+  readonly bytes: number
+}
+
+const DEFAULT_CACHE_BYTES = 8 << 20
+/** A Map entry, two indices and the owner object, without its strings. Measured on Node 24: 410 bytes. */
+const ENTRY_BYTES = 416
+
+/**
+ * Finds the owner of an access token. Memory only says yes, and only while the replica is fresh; every refusal comes from
+ * PostgreSQL. A row of device_changes drops what is kept of its user or device.
+ */
+export class TokenAuthenticator {
+  readonly #tokens: TokensReader
+  readonly #clock: Clock
+  readonly #isFresh: () => boolean
+  readonly #limit: number
+  /** By hash, as a latin1 string; the least recently used first. */
+  readonly #entries = new Map<string, Entry>()
+  readonly #byUser = new Map<string, Set<string>>()
+  #bytes = 0
+  /** Counts what was dropped by news: a lookup that began before must not be kept. */
+  #news = 0
+
+  constructor(options: TokenAuthenticatorOptions) {
+    this.#tokens = options.tokens
+    this.#clock = options.clock
+    this.#isFresh = options.isFresh
+    this.#limit = options.cacheBytes ?? DEFAULT_CACHE_BYTES
+  }
+
+  get cachedBytes(): number {
+    return this.#bytes
+  }
+
+  /** @returns undefined for a token that does not exist (any more) or has expired */
+  async authenticate(accessToken: string): Promise<TokenOwner | undefined> {
+    const hash = hashAccessToken(accessToken)
+    const key = hash.toString('latin1')
+    const known = this.#entries.get(key)
+    if (known !== undefined && known.validUntil > this.#clock.now() && this.#isFresh()) {
+      this.#entries.delete(key)
+      this.#entries.set(key, known)
+      return known.owner
+    }
+    const news = this.#news
+    const row = await this.#tokens.byHash(hash)
+    if (row === undefined || (row.valid_until_ms !== null && row.valid_until_ms <= this.#clock.now())) {
+      this.#drop(key)
+      return undefined
+    }
+    const owner = ownerOf(row)
+    if (news === this.#news) this.#keep(key, owner, row.valid_until_ms ?? Number.POSITIVE_INFINITY)
+    return owner
+  }
+
+  /** Something about the user's sessions changed: the next use of their tokens asks PostgreSQL. */
+  forget(userId: string, deviceId?: string): void {
+    this.#news++
+    for (const key of [...(this.#byUser.get(userId) ?? [])]) {
+      if (deviceId === undefined || this.#entries.get(key)?.owner.deviceId === deviceId) this.#drop(key)
+    }
+  }
+
+  #keep(key: string, owner: TokenOwner, validUntil: number): void {
+    this.#drop(key)
+    const bytes = ENTRY_BYTES + key.length + 2 * (owner.userId.length + (owner.deviceId?.length ?? 0))
+    this.#entries.set(key, { owner, validUntil, bytes })
+    this.#bytes += bytes
+    const keys = this.#byUser.get(owner.userId)
+    if (keys === undefined) this.#byUser.set(owner.userId, new Set([key]))
+    else keys.add(key)
+    while (this.#bytes > this.#limit) this.#drop(this.#entries.keys().next().value as string)
+  }
+
+  #drop(key: string): void {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return
+    this.#entries.delete(key)
+    this.#bytes -= entry.bytes
+    const keys = this.#byUser.get(entry.owner.userId)
+    keys?.delete(key)
+    if (keys?.size === 0) this.#byUser.delete(entry.owner.userId)
+  }
+}
+
+function ownerOf(row: TokenRow): TokenOwner {
+  return {
+    userId: row.user_id,
+    deviceId: row.device_id ?? undefined,
+    accessTokenId: row.id,
+    isAdmin: row.admin,
+    isGuest: row.is_guest,
+    locked: row.locked,
+    suspended: row.suspended,
+    shadowBanned: row.shadow_banned,
+  }
+}

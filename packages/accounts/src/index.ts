@@ -1,0 +1,29 @@
+export { hashAccessToken, makeAccessToken, makeDeviceId } from './access-token.ts'
+export { AccountData, AccountDataReads, accountDataLimits } from './account-data.ts'
+export { TokenAuthenticator, type TokenAuthenticatorOptions, type TokenOwner } from './authenticator.ts'
+export { FilterReads, Filters, filterLimits } from './filters.ts'
+export { LastSeen } from './last-seen.ts'
+export { userIdForUsername } from './localpart.ts'
+export { MemberRooms } from './member-rooms.ts'
+export { MAX_PASSWORD_LENGTH, PasswordHasher, type PasswordHasherOptions } from './password-hasher.ts'
+export { PasswordLogin, type PasswordLoginOptions } from './password-login.ts'
+export type {
+  BucketLimit,
+  Buckets,
+  Clock,
+  FencedTransactions,
+  KnownRoom,
+  Log,
+  MembershipLookup,
+  RoomLookup,
+  StreamWrites,
+  WriteStores,
+} from './ports.ts'
+export { type JoinedRooms, type MembershipRefresher, ProfilePropagation, type ProfilePropagationOptions } from './profile-propagation.ts'
+export { type MemberProfile, ProfileReads, Profiles, profileLimits } from './profiles.ts'
+export { type ReceiptEvent, type ReceiptEvents, Receipts } from './receipts.ts'
+export { Registration, type RegistrationSettings } from './registration.ts'
+export { type DeviceRequest, MAX_DEVICES, type RevocationAcks, type Session, Sessions } from './sessions.ts'
+export { SharedSecretRegistration, type SharedSecretRequest, sharedSecretMac } from './shared-secret-registration.ts'
+export { ToDevice, toDeviceLimits } from './to-device.ts'
+export { Typing, type TypingStore } from './typing.ts'
