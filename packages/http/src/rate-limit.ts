@@ -1,4 +1,7 @@
+import { isIPv6 } from 'node:net'
+import { MatrixError } from '@weft/matrix'
 import type { Requester } from './auth.ts'
+import { retryAfterSeconds } from './errors.ts'
 
 /** A class of limit; each has a setting `rc_*` with `per_second` and `burst_count`, named as Synapse names it. */
 export type RateLimitClass =
@@ -10,6 +13,24 @@ export type RateLimitClass =
   | 'invites' // rc_invites.per_issuer, by user (per_room and per_user are taken by the invite handler)
   | 'createRoom' // rc_room_creation, by user
   | 'presence' // rc_presence.per_user
+
+/** How much of a class one subject may have: `per_second` and `burst_count` of its `rc_*` setting. */
+export interface RateLimit {
+  readonly perSecond: number
+  readonly burstCount: number
+}
+
+/** What each class is counted by. */
+const countedBy: Readonly<Record<RateLimitClass, 'user' | 'address'>> = {
+  message: 'user',
+  registration: 'address',
+  registrationTokenValidity: 'address',
+  login: 'address',
+  joins: 'user',
+  invites: 'user',
+  createRoom: 'user',
+  presence: 'user',
+}
 
 /** Token buckets shared by all processes; the key names class and subject. Falls back to per process without Redis. */
 export interface TokenBuckets {
@@ -24,4 +45,50 @@ export interface TokenBuckets {
 export interface RateLimiter {
   /** Throws MatrixError M_LIMIT_EXCEEDED (429, retry_after_ms, Retry-After) when the class's bucket is empty. */
   check(limit: RateLimitClass, subject: { readonly ip: string; readonly requester?: Requester }): Promise<void>
+}
+
+/**
+ * Limits by class over shared buckets. The bucket is the class of the matched endpoint, so neither an alias nor another spelling of
+ * a path gives a second one (R33).
+ */
+export class BucketRateLimiter implements RateLimiter {
+  readonly #buckets: TokenBuckets
+  readonly #limits: Readonly<Partial<Record<RateLimitClass, RateLimit>>>
+
+  /** @param limits a class that is absent is not limited */
+  constructor(buckets: TokenBuckets, limits: Readonly<Partial<Record<RateLimitClass, RateLimit>>>) {
+    this.#buckets = buckets
+    this.#limits = limits
+  }
+
+  async check(limit: RateLimitClass, subject: { readonly ip: string; readonly requester?: Requester }): Promise<void> {
+    const rate = this.#limits[limit]
+    if (rate === undefined) return
+    const key = countedBy[limit] === 'user' ? subject.requester?.userId : addressKey(subject.ip)
+    if (key === undefined) throw new Error(`rate limit ${limit} counts by user, and the request has none`)
+    const taken = await this.#buckets.take(`${limit}:${key}`, rate)
+    if (!taken.ok) throw limitExceeded(taken.retryAfterMs)
+  }
+}
+
+/** 429 with both ways of saying when to come back. Spec: "Rate limiting". */
+export function limitExceeded(retryAfterMs: number): MatrixError {
+  return new MatrixError('M_LIMIT_EXCEEDED', 'Too many requests', {
+    fields: { retry_after_ms: Math.max(1, Math.ceil(retryAfterMs)) },
+    headers: { 'retry-after': retryAfterSeconds(retryAfterMs) },
+  })
+}
+
+/** What an address is counted as: an IPv6 host has a /64 to draw addresses from, so its first four groups. */
+export function addressKey(ip: string): string {
+  if (!isIPv6(ip)) return ip
+  const [head = '', tail] = ip.split('::', 2)
+  const left = head === '' ? [] : head.split(':')
+  const right = tail === undefined || tail === '' ? [] : tail.split(':')
+  const missing = tail === undefined ? 0 : 8 - left.length - right.length
+  const groups = [...left, ...new Array<string>(Math.max(0, missing)).fill('0'), ...right]
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`
 }

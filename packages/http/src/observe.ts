@@ -1,0 +1,45 @@
+/** Where log lines go; the kernel's logger is one. */
+export interface HttpLog {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** What the edge counts. Labels are endpoint ids, classes of limits and status codes: nothing that a client chooses. */
+export interface HttpMetrics {
+  requests: { inc(labels: { endpoint: string; status: string }): void }
+  /** Seconds from the request's head to the end of its answer. */
+  duration: { observe(labels: { endpoint: string }, seconds: number): void }
+  /** Requests refused with 503 because the process is full. */
+  shed: { inc(): void }
+  inFlight: { set(count: number): void }
+}
+
+/** The endpoint label of what matched none. */
+export const NO_ENDPOINT = 'none'
+
+export interface AccessLine {
+  readonly requestId: string
+  readonly method: string
+  readonly endpoint: string
+  /** Without query; tokens that were put into the path are cut out. */
+  readonly path: string
+  readonly status: number
+  readonly ms: number
+  readonly bytes: number
+  readonly user: string | undefined
+  readonly ip: string
+  readonly userAgent: string
+}
+
+const MAX_LOGGED = 300
+
+/** A path fit for a log: bounded, and without anything that looks like an access token (R34). */
+export function loggablePath(path: string): string {
+  const cut = path.length > MAX_LOGGED ? `${path.slice(0, MAX_LOGGED)}…` : path
+  return cut.replace(/wft(?:_|%5f)[A-Za-z0-9_%-]+/gi, '<redacted>').replace(/(access(?:_|%5f)token)[^/]*/gi, '$1<redacted>')
+}
+
+export function loggableUserAgent(userAgent: string): string {
+  return loggablePath(userAgent.length > 200 ? userAgent.slice(0, 200) : userAgent)
+}

@@ -1,0 +1,81 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
+import { corsHeaders } from './cors.ts'
+import type { Reply } from './endpoint.ts'
+import type { ErrorReply } from './errors.ts'
+
+/** Facts that every answer of one exchange carries. */
+export interface Envelope {
+  readonly requestId: string
+  /** This process drains: the connection ends with the answer. */
+  readonly close: boolean
+}
+
+type Headers = Record<string, string | number>
+
+/**
+ * Writes a reply. JSON goes out in one write with its length.
+ *
+ * @returns bytes of the body; undefined for a stream
+ */
+export async function sendReply(response: ServerResponse, reply: Reply, envelope: Envelope): Promise<number | undefined> {
+  const headers = startHeaders(envelope, reply.headers)
+  if ('stream' in reply) {
+    headers['content-type'] = reply.contentType
+    response.writeHead(reply.status ?? 200, headers)
+    await pipeline(reply.stream, response)
+    return undefined
+  }
+  const text = 'jsonText' in reply ? reply.jsonText : JSON.stringify(reply.json)
+  return sendJson(response, reply.status ?? 200, headers, text)
+}
+
+/** Writes an error. */
+export function sendError(response: ServerResponse, reply: ErrorReply, envelope: Envelope): number {
+  return sendJson(response, reply.status, startHeaders(envelope, reply.headers), JSON.stringify(reply.body))
+}
+
+/** What is still read and thrown away of a body that was refused. */
+const LINGER_BYTES = 1024 * 1024
+const LINGER_MS = 1000
+
+/**
+ * Writes an error to a request whose body was not read to its end, and closes the connection after it. Closing at once would
+ * reset the connection under a client that is still sending, and it might never see the answer: so a bounded part of the rest is
+ * read and dropped first.
+ */
+export function sendErrorUnread(request: IncomingMessage, response: ServerResponse, reply: ErrorReply, envelope: Envelope): number {
+  const text = JSON.stringify(reply.body)
+  const length = Buffer.byteLength(text)
+  const headers = startHeaders({ ...envelope, close: true }, reply.headers)
+  headers['content-type'] = 'application/json'
+  headers['content-length'] = length
+  response.writeHead(reply.status, headers)
+  response.write(text)
+  let dropped = 0
+  const timer = setTimeout(() => response.end(), LINGER_MS)
+  request.on('data', (chunk: Buffer) => {
+    dropped += chunk.length
+    if (dropped > LINGER_BYTES) response.end()
+  })
+  request.on('end', () => response.end())
+  response.on('close', () => clearTimeout(timer))
+  request.resume()
+  return length
+}
+
+function sendJson(response: ServerResponse, status: number, headers: Headers, text: string): number {
+  const length = Buffer.byteLength(text)
+  headers['content-type'] = 'application/json'
+  headers['content-length'] = length
+  response.writeHead(status, headers)
+  response.end(text)
+  return length
+}
+
+function startHeaders(envelope: Envelope, extra: Readonly<Record<string, string>> | undefined): Headers {
+  const headers: Headers = { ...corsHeaders, 'x-request-id': envelope.requestId }
+  if (envelope.close) headers.connection = 'close'
+  if (extra !== undefined) for (const name of Object.keys(extra)) headers[name.toLowerCase()] = extra[name] as string
+  return headers
+}
