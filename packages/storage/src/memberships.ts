@@ -35,6 +35,10 @@ const joinedRoomNids = sql<{ room_nid: number }>(
   'memberships.joinedRoomNids',
   `SELECT room_nid FROM room_memberships WHERE user_id = $1 AND membership = 'join' AND room_nid > $2 ORDER BY room_nid LIMIT $3`,
 )
+const eventNids = sql<{ event_nid: number }>(
+  'memberships.eventNids',
+  'SELECT event_nid FROM room_memberships WHERE room_nid = $1 AND ($2::text IS NULL OR membership = $2) ORDER BY event_nid',
+)
 const upsert = sql(
   'memberships.upsert',
   `INSERT INTO room_memberships (user_id, room_nid, membership, event_nid, event_stream_ordering)
@@ -64,6 +68,11 @@ export class MembershipsReader {
   /** The user's rooms with one of these memberships. */
   async ofUser(userId: string, memberships: readonly string[]): Promise<MembershipRow[]> {
     return (await this.#db.query(ofUser, [userId, memberships])).map(toRow)
+  }
+
+  /** The current member events of a room, oldest first. */
+  async eventNids(roomNid: number, membership?: string): Promise<number[]> {
+    return (await this.#db.query(eventNids, [roomNid, membership ?? null])).map((row) => row.event_nid)
   }
 
   async joinedRoomIds(userId: string): Promise<string[]> {

@@ -36,6 +36,7 @@ const insertAlias = sql<{ room_alias: string }>(
    SELECT $1, $2, $3 WHERE (SELECT count(*) FROM room_aliases WHERE room_nid = $2) < $4
    ON CONFLICT (room_alias) DO NOTHING RETURNING room_alias`,
 )
+const claimAlias = sql('rooms.claimAlias', 'INSERT INTO room_aliases (room_alias, room_nid, creator) VALUES ($1, $2, $3)')
 const deleteAlias = sql<{ room_alias: string }>('rooms.deleteAlias', 'DELETE FROM room_aliases WHERE room_alias = $1 RETURNING room_alias')
 
 /** Reads rooms and their aliases. Room ids, versions and creators never change, so what was found may be kept. */
@@ -109,6 +110,8 @@ export const roomsWriter = {
     sql: insertAlias,
     values: [alias, roomNid, creator, max],
   }),
+  /** Fails with a unique violation of `room_aliases_pkey` when the alias is taken, and its transaction with it. */
+  claimAlias: (alias: string, roomNid: number, creator: string): BoundSql => ({ sql: claimAlias, values: [alias, roomNid, creator] }),
   deleteAlias: (alias: string): BoundSql<{ room_alias: string }> => ({ sql: deleteAlias, values: [alias] }),
 }
 

@@ -50,6 +50,10 @@ const current = sql<CurrentColumns>(
    FROM current_state_events c JOIN state_keys k USING (state_key_nid) JOIN events e ON e.event_nid = c.event_nid
    WHERE c.room_nid = $1`,
 )
+const currentNids = sql<{ state_key_nid: number; event_nid: number }>(
+  'state.currentNids',
+  'SELECT state_key_nid, event_nid FROM current_state_events WHERE room_nid = $1',
+)
 const currentOfTypes = sql<CurrentColumns>(
   'state.currentOfTypes',
   `SELECT c.state_key_nid, k.type, k.state_key, c.event_nid, e.event_id, e.sender, e.json, e.redacted_by
@@ -129,6 +133,11 @@ export class StateReader {
   /** The whole current state. */
   async current(roomNid: number): Promise<StateEntryRow[]> {
     return (await this.#db.query(current, [roomNid])).map(toEntry)
+  }
+
+  /** The whole current state, as numbers only. */
+  async currentNids(roomNid: number): Promise<Array<{ state_key_nid: number; event_nid: number }>> {
+    return this.#db.query(currentNids, [roomNid])
   }
 
   /** The entries of the current state at these keys. */

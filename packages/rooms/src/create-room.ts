@@ -1,0 +1,240 @@
+import {
+  isJsonObject,
+  type JsonObject,
+  type JsonValue,
+  MatrixError,
+  own,
+  parseUserId,
+  type RoomVersion,
+  roomVersions,
+  setOwn,
+} from '@weft/matrix'
+import { isUniqueViolation, type RoomsReader, roomsWriter } from '@weft/storage'
+import type { Proposal } from './append-event.ts'
+import type { RoomsEnvironment } from './environment.ts'
+import type { EventWriter } from './event-writer.ts'
+import { type Memberships, memberContent, type Profiles } from './memberships.ts'
+
+/** The body of POST createRoom, shapes already checked. */
+export interface CreateRoomRequest {
+  readonly visibility?: 'public' | 'private' | undefined
+  readonly room_alias_name?: string | undefined
+  readonly name?: string | undefined
+  readonly topic?: string | undefined
+  readonly invite?: readonly string[] | undefined
+  readonly room_version?: string | undefined
+  readonly creation_content?: JsonObject | undefined
+  readonly initial_state?: ReadonlyArray<{ type: string; state_key?: string | undefined; content: JsonObject }> | undefined
+  readonly preset?: 'private_chat' | 'public_chat' | 'trusted_private_chat' | undefined
+  readonly is_direct?: boolean | undefined
+  readonly power_level_content_override?: JsonObject | undefined
+}
+
+interface Preset {
+  readonly joinRule: string
+  readonly guestAccess: string
+  readonly historyVisibility: string
+  readonly trusted: boolean
+}
+
+/** Spec: client-server API, createRoom, table of presets. */
+const PRESETS: Readonly<Record<'private_chat' | 'public_chat' | 'trusted_private_chat', Preset>> = {
+  private_chat: { joinRule: 'invite', guestAccess: 'can_join', historyVisibility: 'shared', trusted: false },
+  trusted_private_chat: { joinRule: 'invite', guestAccess: 'can_join', historyVisibility: 'shared', trusted: true },
+  public_chat: { joinRule: 'public', guestAccess: 'forbidden', historyVisibility: 'shared', trusted: false },
+}
+
+const MAX_INVITES = 100
+const MAX_INITIAL_STATE = 200
+
+/** Creates rooms. Spec: client-server API, "Creation". */
+export class RoomCreation {
+  readonly #writer: EventWriter
+  readonly #rooms: RoomsReader
+  readonly #memberships: Memberships
+  readonly #profiles: Profiles
+  readonly #env: RoomsEnvironment
+  #lastCreateTs = 0
+
+  constructor(options: {
+    writer: EventWriter
+    rooms: RoomsReader
+    memberships: Memberships
+    profiles: Profiles
+    environment: RoomsEnvironment
+  }) {
+    this.#writer = options.writer
+    this.#rooms = options.rooms
+    this.#memberships = options.memberships
+    this.#profiles = options.profiles
+    this.#env = options.environment
+  }
+
+  /**
+   * Creates a room: all its first events, its alias and its invites in one transaction.
+   * @throws MatrixError M_UNSUPPORTED_ROOM_VERSION, M_ROOM_IN_USE, M_INVALID_ROOM_STATE, M_INVALID_PARAM, M_BAD_JSON
+   */
+  async create(creator: string, request: CreateRoomRequest): Promise<{ roomId: string; roomAlias: string | undefined }> {
+    const versionId = request.room_version ?? this.#env.defaultRoomVersion
+    const version = roomVersions.get(versionId)
+    if (version === undefined)
+      throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', `Room version ${JSON.stringify(versionId)} is not supported`)
+    const invites = [...new Set(request.invite ?? [])].filter((userId) => userId !== creator)
+    if (invites.length > MAX_INVITES) throw new MatrixError('M_INVALID_PARAM', `At most ${MAX_INVITES} users can be invited at creation`)
+    for (const userId of invites) this.#memberships.checkInvitable(userId)
+    if ((request.initial_state?.length ?? 0) > MAX_INITIAL_STATE)
+      throw new MatrixError('M_INVALID_PARAM', `initial_state has more than ${MAX_INITIAL_STATE} events`)
+
+    const alias = await this.#alias(request.room_alias_name)
+    const preset = PRESETS[request.preset ?? (request.visibility === 'public' ? 'public_chat' : 'private_chat')]
+    const creationContent = this.#creationContent(version, creator, request, preset, invites)
+    const powerLevels = powerLevelContent(version, creator, request, preset, invites, creationContent)
+    const profile = await this.#profiles.memberProfile(creator)
+    const inviteContents = await Promise.all(
+      invites.map(async (userId) =>
+        memberContent('invite', await this.#profiles.memberProfile(userId), { is_direct: request.is_direct === true ? true : undefined }),
+      ),
+    )
+
+    const proposals = (): Proposal[] => {
+      // Two rooms made at once by one user would otherwise be the same event, and so the same room (H5).
+      const ts = Math.max(this.#env.now(), this.#lastCreateTs + 1)
+      this.#lastCreateTs = ts
+      const state = (type: string, content: JsonObject, stateKey = ''): Proposal => ({
+        type,
+        stateKey,
+        sender: creator,
+        content,
+        originServerTs: ts,
+      })
+      const given = new Map<string, JsonObject>()
+      for (const event of request.initial_state ?? []) if ((event.state_key ?? '') === '') given.set(event.type, event.content)
+      const unlessGiven = (type: string, content: JsonObject) => (given.has(type) ? [] : [state(type, content)])
+      return [
+        state('m.room.create', creationContent),
+        state('m.room.member', memberContent('join', profile, {}), creator),
+        state('m.room.power_levels', given.get('m.room.power_levels') ?? powerLevels),
+        ...(alias === undefined || given.has('m.room.canonical_alias') ? [] : [state('m.room.canonical_alias', { alias })]),
+        ...unlessGiven('m.room.join_rules', { join_rule: preset.joinRule }),
+        ...unlessGiven('m.room.history_visibility', { history_visibility: preset.historyVisibility }),
+        ...(preset.guestAccess === 'forbidden' ? [] : unlessGiven('m.room.guest_access', { guest_access: preset.guestAccess })),
+        ...(request.initial_state ?? [])
+          .filter((event) => event.type !== 'm.room.power_levels' || (event.state_key ?? '') !== '')
+          .map((event) => state(event.type, event.content, event.state_key ?? '')),
+        ...(request.name === undefined ? [] : [state('m.room.name', { name: request.name })]),
+        ...(request.topic === undefined ? [] : [state('m.room.topic', topicContent(request.topic))]),
+        ...invites.map((userId, i) => state('m.room.member', inviteContents[i] as JsonObject, userId)),
+      ]
+    }
+    for (const event of request.initial_state ?? []) {
+      if (event.type === 'm.room.create' || event.type === 'm.room.member') {
+        throw new MatrixError('M_INVALID_ROOM_STATE', `${event.type} cannot be in initial_state`)
+      }
+    }
+    try {
+      const { roomId } = await this.#writer.createRoom({
+        version,
+        creator,
+        isPublic: request.visibility === 'public',
+        makeRoomId: () => `!${this.#env.randomId(18)}:${this.#env.serverName}`,
+        proposals,
+        ...(alias === undefined ? {} : { extra: (roomNid: number) => [roomsWriter.claimAlias(alias, roomNid, creator)] }),
+      })
+      return { roomId, roomAlias: alias }
+    } catch (error) {
+      const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
+      if (isUniqueViolation(cause, 'room_aliases_pkey')) throw new MatrixError('M_ROOM_IN_USE', 'The room alias is taken')
+      if (error instanceof MatrixError && error.errcode === 'M_FORBIDDEN') {
+        // The state asked for does not fit together, as when a power level override takes the creator's own power away.
+        throw new MatrixError('M_INVALID_ROOM_STATE', `The initial state is not allowed: ${error.message}`)
+      }
+      throw error
+    }
+  }
+
+  async #alias(localpart: string | undefined): Promise<string | undefined> {
+    if (localpart === undefined) return undefined
+    if (localpart === '' || /[\s:]/.test(localpart) || localpart.includes('\0')) {
+      throw new MatrixError('M_INVALID_PARAM', 'room_alias_name must be a localpart without colon, spaces and NUL')
+    }
+    const alias = `#${localpart}:${this.#env.serverName}`
+    if (Buffer.byteLength(alias) > 255) throw new MatrixError('M_INVALID_PARAM', 'The room alias is longer than 255 bytes')
+    if ((await this.#rooms.byAlias(alias)) !== undefined) throw new MatrixError('M_ROOM_IN_USE', 'The room alias is taken')
+    return alias
+  }
+
+  #creationContent(
+    version: RoomVersion,
+    creator: string,
+    request: CreateRoomRequest,
+    preset: Preset,
+    invites: readonly string[],
+  ): JsonObject {
+    const content: JsonObject = { ...request.creation_content, room_version: version.id }
+    if (version.implicitCreator) delete content.creator
+    else content.creator = creator
+    if (!version.privilegedCreators) return content
+    const given = own(content, 'additional_creators')
+    if (given !== undefined && (!Array.isArray(given) || given.some((id) => typeof id !== 'string' || parseUserId(id) === undefined))) {
+      throw new MatrixError('M_INVALID_PARAM', 'additional_creators must be a list of user ids')
+    }
+    // In these versions trusted invitees cannot be given the creator's power by a level: they become creators (H4).
+    const additional = new Set([...((given as string[] | undefined) ?? []), ...(preset.trusted ? invites : [])])
+    additional.delete(creator)
+    if (additional.size > 0) content.additional_creators = [...additional]
+    else delete content.additional_creators
+    return content
+  }
+}
+
+/** The first power levels event. Spec: client-server API, createRoom; room version 12 for what creators may not be listed in. */
+export function powerLevelContent(
+  version: RoomVersion,
+  creator: string,
+  request: CreateRoomRequest,
+  preset: { readonly trusted: boolean },
+  invites: readonly string[],
+  creationContent: JsonObject,
+): JsonObject {
+  const users: JsonObject = {}
+  if (!version.privilegedCreators) {
+    setOwn(users, creator, 100)
+    if (preset.trusted) for (const userId of invites) setOwn(users, userId, 100)
+  }
+  const content: JsonObject = {
+    users,
+    users_default: 0,
+    events: {
+      'm.room.name': 50,
+      'm.room.power_levels': 100,
+      'm.room.history_visibility': 100,
+      'm.room.canonical_alias': 50,
+      'm.room.avatar': 50,
+      // From version 12 on, ending a room is the creators' alone.
+      'm.room.tombstone': version.privilegedCreators ? 150 : 100,
+      'm.room.server_acl': 100,
+      'm.room.encryption': 100,
+    },
+    events_default: 0,
+    state_default: 50,
+    ban: 50,
+    kick: 50,
+    redact: 50,
+    invite: request.visibility === 'public' || request.preset === 'public_chat' ? 50 : 0,
+    historical: 100,
+  }
+  for (const [key, value] of Object.entries(request.power_level_content_override ?? {})) setOwn(content, key, value)
+  if (version.privilegedCreators) {
+    const listed = own(content, 'users')
+    const creators = [creator, ...((own(creationContent, 'additional_creators') as JsonValue[] | undefined) ?? [])]
+    if (isJsonObject(listed) && creators.some((id) => typeof id === 'string' && Object.hasOwn(listed, id))) {
+      throw new MatrixError('M_INVALID_PARAM', 'Creators cannot be listed in the power levels of this room version')
+    }
+  }
+  return content
+}
+
+/** Spec: client-server API, "m.room.topic". */
+function topicContent(topic: string): JsonObject {
+  return { topic, 'm.topic': { 'm.text': [{ body: topic }] } }
+}

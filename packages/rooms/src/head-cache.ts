@@ -1,0 +1,151 @@
+import { isJsonObject, MatrixError, own, parseJsonObject, requireRoomVersion, StateMap } from '@weft/matrix'
+import type { EventsReader, RoomsReader, StateReader } from '@weft/storage'
+import { keptContent, RoomHead, type StateEntry } from './room-head.ts'
+import { StateGroupChain } from './state-groups.ts'
+
+/** What the cache tells about itself. */
+export interface HeadCacheFigures {
+  readonly rooms: number
+  readonly bytes: number
+  readonly loads: number
+}
+
+/**
+ * The heads of active rooms, bounded in bytes: least recently used ones go first, those with uncommitted events never.
+ * A head is loaded once for all who wait, and never while events built on an earlier head of that room are being committed.
+ */
+export class HeadCache {
+  readonly #rooms: RoomsReader
+  readonly #events: EventsReader
+  readonly #state: StateReader
+  readonly #maxBytes: number
+  readonly #heads = new Map<string, RoomHead>()
+  readonly #sizes = new Map<string, number>()
+  readonly #loading = new Map<string, Promise<RoomHead>>()
+  readonly #draining = new Map<string, { head: RoomHead; wake: Array<() => void> }>()
+  #bytes = 0
+  #loads = 0
+
+  constructor(options: { rooms: RoomsReader; events: EventsReader; state: StateReader; maxBytes: number }) {
+    this.#rooms = options.rooms
+    this.#events = options.events
+    this.#state = options.state
+    this.#maxBytes = options.maxBytes
+  }
+
+  /** The head if it is in memory. */
+  cached(roomId: string): RoomHead | undefined {
+    const head = this.#heads.get(roomId)
+    if (head === undefined) return undefined
+    this.#heads.delete(roomId)
+    this.#heads.set(roomId, head)
+    return head
+  }
+
+  /** The head of the room. @throws MatrixError M_NOT_FOUND when there is no such room */
+  async get(roomId: string): Promise<RoomHead> {
+    const head = this.cached(roomId)
+    if (head !== undefined) return head
+    let loading = this.#loading.get(roomId)
+    if (loading === undefined) {
+      loading = this.#load(roomId).finally(() => this.#loading.delete(roomId))
+      this.#loading.set(roomId, loading)
+    }
+    return loading
+  }
+
+  /** Enters the head of a new room, or accounts for one that has changed; evicts what is over the budget. */
+  keep(head: RoomHead): void {
+    if (head.stale) return
+    const before = this.#sizes.get(head.roomId) ?? 0
+    const bytes = head.bytes
+    this.#heads.delete(head.roomId)
+    this.#heads.set(head.roomId, head)
+    this.#sizes.set(head.roomId, bytes)
+    this.#bytes += bytes - before
+    if (this.#bytes > this.#maxBytes) this.#evict()
+  }
+
+  /** Drops a head after a failed commit. The next load waits until nothing built on it is under way. */
+  drop(head: RoomHead): void {
+    head.stale = true
+    if (this.#heads.get(head.roomId) !== head) return
+    this.#forget(head.roomId)
+    if (head.pending > 0) this.#draining.set(head.roomId, { head, wake: [] })
+  }
+
+  /** Tells that one submission built on the head has ended. */
+  settled(head: RoomHead): void {
+    head.pending--
+    if (head.pending > 0 || !head.stale) return
+    const draining = this.#draining.get(head.roomId)
+    if (draining?.head !== head) return
+    this.#draining.delete(head.roomId)
+    for (const wake of draining.wake) wake()
+  }
+
+  /** Forgets everything: a new writer starts with empty caches. */
+  clear(): void {
+    for (const head of [...this.#heads.values()]) this.drop(head)
+  }
+
+  get figures(): HeadCacheFigures {
+    return { rooms: this.#heads.size, bytes: this.#bytes, loads: this.#loads }
+  }
+
+  async #load(roomId: string): Promise<RoomHead> {
+    const draining = this.#draining.get(roomId)
+    if (draining !== undefined) await new Promise<void>((resolve) => draining.wake.push(resolve))
+    const room = await this.#rooms.byRoomId(roomId)
+    if (room === undefined) throw new MatrixError('M_NOT_FOUND', `Unknown room ${roomId}`)
+    const version = requireRoomVersion(room.roomVersion)
+    const [rows, newest, fork] = await Promise.all([
+      this.#state.current(room.roomNid),
+      this.#events.newestInRoom(room.roomNid),
+      this.#events.forkExtremities(room.roomNid),
+    ])
+    const state = new StateMap<StateEntry>()
+    for (const row of rows) {
+      const content = own(parseJsonObject(row.json, { maxDepth: 1000, allowLoneSurrogates: true }), 'content')
+      state.set(row.type, row.stateKey, {
+        stateKeyNid: row.stateKeyNid,
+        eventNid: row.eventNid,
+        eventId: row.eventId,
+        sender: row.sender,
+        type: row.type,
+        stateKey: row.stateKey,
+        content: keptContent(row.type, isJsonObject(content) ? content : {}),
+        roomId: version.roomIdIsCreateHash && row.type === 'm.room.create' ? undefined : roomId,
+      })
+    }
+    const forked = fork.length > 0
+    const extremities = forked ? fork : newest === undefined ? [] : [newest]
+    const stateGroup = extremities[0]?.state_group
+    const groups = stateGroup == null ? StateGroupChain.empty() : StateGroupChain.load(await this.#state.groupChain(stateGroup))
+    const head = new RoomHead({
+      roomNid: room.roomNid,
+      roomId,
+      version,
+      groups,
+      state,
+      extremities: extremities.map((e) => ({ eventNid: e.event_nid, eventId: e.event_id, depth: e.depth })),
+      storedFork: forked,
+    })
+    this.#loads++
+    this.keep(head)
+    return head
+  }
+
+  #evict(): void {
+    for (const [roomId, head] of this.#heads) {
+      if (this.#bytes <= this.#maxBytes || this.#heads.size === 1) return
+      if (head.pending === 0) this.#forget(roomId)
+    }
+  }
+
+  #forget(roomId: string): void {
+    this.#bytes -= this.#sizes.get(roomId) ?? 0
+    this.#sizes.delete(roomId)
+    this.#heads.delete(roomId)
+  }
+}

@@ -1,0 +1,21 @@
+export { Aliases } from './aliases.ts'
+export type { Proposal } from './append-event.ts'
+export {
+  CommitLoop,
+  type CommitLoopMetrics,
+  type CommitLoopOptions,
+  type EventsReservation,
+  NotCommitted,
+  type Submission,
+} from './commit-loop.ts'
+export { type CreateRoomRequest, RoomCreation } from './create-room.ts'
+export type { RoomsEnvironment } from './environment.ts'
+export { EventWriter, type EventWriterOptions, type SentEvent } from './event-writer.ts'
+export { HeadCache } from './head-cache.ts'
+export type { IdSource } from './ids.ts'
+export { type MemberProfile, Memberships, type Profiles } from './memberships.ts'
+export { Messages, type Sender, type TxnRequest } from './messages.ts'
+export { RoomHead } from './room-head.ts'
+export { jsonChunks, type MembersQuery, type RoomAccess, RoomReads } from './room-reads.ts'
+export { StateKeys } from './state-keys.ts'
+export { type MessagesQuery, paginationToken, type TimelinePage, TimelineReads } from './timeline-reads.ts'

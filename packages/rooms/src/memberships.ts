@@ -1,0 +1,234 @@
+import { isDeepStrictEqual } from 'node:util'
+import {
+  isJsonObject,
+  type JsonObject,
+  type JsonValue,
+  MatrixError,
+  own,
+  ownArray,
+  ownString,
+  parseUserId,
+  requireRoomVersion,
+} from '@weft/matrix'
+import type { Database, EventsReader, MembershipsReader, RoomsReader } from '@weft/storage'
+import { contentOf, membershipsWriter } from '@weft/storage'
+import type { RoomsEnvironment } from './environment.ts'
+import type { Decision, EventWriter } from './event-writer.ts'
+import type { RoomHead } from './room-head.ts'
+
+/** What member events carry of a profile. */
+export interface MemberProfile {
+  readonly displayname?: JsonValue | undefined
+  readonly avatar_url?: JsonValue | undefined
+}
+
+/** Where member events get profiles from (packages/accounts). */
+export interface Profiles {
+  /** Nothing for a user without a profile, or of another server. */
+  memberProfile(userId: string): Promise<MemberProfile>
+}
+
+export interface MembershipsOptions {
+  readonly writer: EventWriter
+  readonly rooms: RoomsReader
+  readonly events: EventsReader
+  readonly memberships: MembershipsReader
+  readonly profiles: Profiles
+  readonly environment: RoomsEnvironment
+  /** Runs a statement in a transaction of this writer's. */
+  readonly db: Pick<Database, 'query'>
+}
+
+type Action = 'join' | 'invite' | 'leave' | 'kick' | 'ban' | 'unban' | 'knock'
+
+/** Changes who is in a room. Spec: client-server API, "Room membership". */
+export class Memberships {
+  readonly #o: MembershipsOptions
+
+  constructor(options: MembershipsOptions) {
+    this.#o = options
+  }
+
+  /**
+   * Joins a room that this server is in. Joining again changes nothing.
+   * @throws MatrixError M_FORBIDDEN, M_NOT_FOUND, M_UNABLE_TO_AUTHORISE_JOIN
+   */
+  async join(userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<string> {
+    const profile = await this.#o.profiles.memberProfile(userId)
+    const authoriser = await this.#authoriser(userId, roomId)
+    await this.#set('join', userId, userId, roomId, (head) => {
+      if (head.membership(userId) === 'join') return undefined
+      return memberContent('join', profile, { reason: options.reason, join_authorised_via_users_server: authoriser })
+    })
+    return roomId
+  }
+
+  /** Asks to be let in. Spec: client-server API, "Knocking on rooms". */
+  async knock(userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<string> {
+    const profile = await this.#o.profiles.memberProfile(userId)
+    await this.#set('knock', userId, userId, roomId, (head) => {
+      if (!head.version.knock) throw new MatrixError('M_FORBIDDEN', 'This room version has no knocking')
+      return head.membership(userId) === 'knock' ? undefined : memberContent('knock', profile, { reason: options.reason })
+    })
+    return roomId
+  }
+
+  /** Invites a user of this server. @throws MatrixError M_FORBIDDEN, M_INVALID_PARAM */
+  async invite(
+    sender: string,
+    userId: string,
+    roomId: string,
+    options: { reason?: string | undefined; isDirect?: boolean } = {},
+  ): Promise<void> {
+    this.checkInvitable(userId)
+    const profile = await this.#o.profiles.memberProfile(userId)
+    await this.#set('invite', sender, userId, roomId, () =>
+      memberContent('invite', profile, { reason: options.reason, is_direct: options.isDirect === true ? true : undefined }),
+    )
+  }
+
+  /** Throws for whom this server cannot invite. */
+  checkInvitable(userId: string): void {
+    const id = parseUserId(userId)
+    if (id === undefined) throw new MatrixError('M_INVALID_PARAM', `${JSON.stringify(userId)} is not a user id`)
+    if (id.serverName !== this.#o.environment.serverName) {
+      throw new MatrixError('M_FORBIDDEN', `${userId} is of another server, and this server does not federate`)
+    }
+  }
+
+  /** Leaves a room, or rejects an invite. Leaving again changes nothing. @throws MatrixError M_FORBIDDEN, M_NOT_FOUND */
+  async leave(userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<void> {
+    await this.#set('leave', userId, userId, roomId, (head) => {
+      if (head.membership(userId) === 'leave') return undefined
+      return memberContent('leave', {}, { reason: options.reason })
+    })
+  }
+
+  /** @throws MatrixError M_FORBIDDEN, also when the user is not there to be kicked */
+  async kick(sender: string, userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<void> {
+    await this.#set('kick', sender, userId, roomId, (head) => {
+      const membership = head.membership(userId)
+      if (membership !== 'join' && membership !== 'invite' && membership !== 'knock') {
+        throw new MatrixError('M_FORBIDDEN', 'The user is not in the room')
+      }
+      return memberContent('leave', {}, { reason: options.reason })
+    })
+  }
+
+  async ban(sender: string, userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<void> {
+    await this.#set('ban', sender, userId, roomId, (head) => {
+      // Banning again changes nothing, but only who may ban learns so.
+      const levels = head.powerLevels
+      const may = levels !== undefined && head.membership(sender) === 'join' && levels.userLevel(sender) >= levels.ban
+      if (may && head.membership(userId) === 'ban') return undefined
+      return memberContent('ban', {}, { reason: options.reason })
+    })
+  }
+
+  /** @throws MatrixError M_FORBIDDEN, also when the user is not banned */
+  async unban(sender: string, userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<void> {
+    await this.#set('unban', sender, userId, roomId, (head) => {
+      if (head.membership(userId) !== 'ban') throw new MatrixError('M_FORBIDDEN', 'The user is not banned')
+      return memberContent('leave', {}, { reason: options.reason })
+    })
+  }
+
+  /**
+   * Forgets a room that the user has left.
+   * @throws MatrixError M_UNKNOWN (400) while the user is in it, M_NOT_FOUND for one the user never was in
+   */
+  async forget(userId: string, roomId: string): Promise<void> {
+    const room = await this.#o.rooms.byRoomId(roomId)
+    const row = room && (await this.#o.memberships.membership(room.roomNid, userId))
+    if (room === undefined || row === undefined) throw new MatrixError('M_NOT_FOUND', 'You were never in this room')
+    const { sql, values } = membershipsWriter.forget(userId, room.roomNid)
+    const rows = await this.#o.db.query(sql, values)
+    if (rows.length === 0) throw new MatrixError('M_UNKNOWN', 'You are still in this room: leave it first', { status: 400 })
+  }
+
+  /** Brings the profile in the user's member event up to date, where the user is joined and it differs. */
+  async refreshProfile(userId: string, roomId: string, profile: MemberProfile): Promise<void> {
+    const room = await this.#o.rooms.byRoomId(roomId)
+    const row = room && (await this.#o.memberships.membership(room.roomNid, userId))
+    if (room === undefined || row?.membership !== 'join') return
+    const event = (await this.#o.events.byNids([row.eventNid])).get(row.eventNid)
+    if (event === undefined) return
+    const before = contentOf(event, requireRoomVersion(room.roomVersion), event.redactedBy !== undefined)
+    const { displayname: _d, avatar_url: _a, ...others } = before
+    const content: JsonObject = { ...others, ...definedOnly({ displayname: profile.displayname, avatar_url: profile.avatar_url }) }
+    if (isDeepStrictEqual(before, content)) return
+    await this.#set('join', userId, userId, roomId, (head) => (head.membership(userId) === 'join' ? content : undefined))
+  }
+
+  async #set(
+    action: Action,
+    sender: string,
+    target: string,
+    roomId: string,
+    contentFor: (head: RoomHead) => JsonObject | undefined,
+  ): Promise<void> {
+    if (parseUserId(target) === undefined) throw new MatrixError('M_INVALID_PARAM', `${JSON.stringify(target)} is not a user id`)
+    const decide = (head: RoomHead): Decision => {
+      if (action !== 'join' && action !== 'knock' && head.membership(sender) === undefined) {
+        throw new MatrixError('M_FORBIDDEN', 'You are not in this room')
+      }
+      const content = contentFor(head)
+      if (content === undefined) return { existing: head.get('m.room.member', target)?.eventId ?? '' }
+      return { type: 'm.room.member', stateKey: target, sender, content, originServerTs: this.#o.environment.now() }
+    }
+    await this.#o.writer.send(roomId, decide, [['m.room.member', target]])
+  }
+
+  /**
+   * The user whose word lets someone into a restricted room, if the room is one and the user is not in or invited already.
+   * Spec: client-server API, "Restricted rooms"; server-server API, "Restricted rooms".
+   */
+  async #authoriser(userId: string, roomId: string): Promise<string | undefined> {
+    let rule: { allow: JsonValue[]; authorisers: string[] } | undefined
+    await this.#o.writer.inspect(roomId, (head) => {
+      const content = head.content('m.room.join_rules')
+      const joinRule = content && ownString(content, 'join_rule')
+      const restricted =
+        (joinRule === 'restricted' && head.version.restrictedJoin) || (joinRule === 'knock_restricted' && head.version.knockRestricted)
+      const membership = head.membership(userId)
+      if (!restricted || membership === 'join' || membership === 'invite' || membership === 'ban') return
+      rule = { allow: (content && ownArray(content, 'allow')) ?? [], authorisers: this.#inviters(head) }
+    })
+    if (rule === undefined) return undefined
+    for (const condition of rule.allow) {
+      if (!isJsonObject(condition) || own(condition, 'type') !== 'm.room_membership') continue
+      const allowedRoom = ownString(condition, 'room_id')
+      const room = allowedRoom === undefined ? undefined : await this.#o.rooms.byRoomId(allowedRoom)
+      const row = room && (await this.#o.memberships.membership(room.roomNid, userId))
+      if (row?.membership !== 'join') continue
+      const authoriser = rule.authorisers[0]
+      if (authoriser === undefined)
+        throw new MatrixError('M_UNABLE_TO_AUTHORISE_JOIN', 'Nobody of this server in the room may invite', { status: 400 })
+      return authoriser
+    }
+    throw new MatrixError('M_FORBIDDEN', 'You are in none of the rooms whose members may join')
+  }
+
+  /** Somebody of this server who is in the room and may invite. */
+  #inviters(head: RoomHead): string[] {
+    const levels = head.powerLevels
+    if (levels === undefined) return []
+    for (const [type, stateKey] of head.entries()) {
+      if (type !== 'm.room.member' || head.membership(stateKey) !== 'join') continue
+      if (parseUserId(stateKey)?.serverName !== this.#o.environment.serverName) continue
+      if (levels.userLevel(stateKey) >= levels.invite) return [stateKey]
+    }
+    return []
+  }
+}
+
+/** The content of a member event. */
+export function memberContent(membership: string, profile: MemberProfile, extra: Record<string, JsonValue | undefined>): JsonObject {
+  return { membership, ...definedOnly({ displayname: profile.displayname, avatar_url: profile.avatar_url }), ...definedOnly(extra) }
+}
+
+function definedOnly(object: Record<string, JsonValue | undefined>): JsonObject {
+  const defined: JsonObject = {}
+  for (const [key, value] of Object.entries(object)) if (value !== undefined && value !== null) defined[key] = value
+  return defined
+}

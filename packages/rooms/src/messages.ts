@@ -1,0 +1,139 @@
+import { isDeepStrictEqual } from 'node:util'
+import { isJsonObject, type JsonObject, MatrixError, own, ownArray, ownString, parseRoomAlias, parseUserId } from '@weft/matrix'
+import type { EventsReader, RoomsReader } from '@weft/storage'
+import type { Proposal } from './append-event.ts'
+import type { RoomsEnvironment } from './environment.ts'
+import type { Decision, EventWriter } from './event-writer.ts'
+import type { RoomHead } from './room-head.ts'
+import { txnKey } from './txn-ids.ts'
+
+/** Who sends, from which device, in which request. */
+export interface Sender {
+  readonly userId: string
+  readonly deviceId: string | undefined
+}
+
+/** A request that a client may repeat under the same transaction id. */
+export interface TxnRequest {
+  readonly txnId: string
+  /** The request's path as it came, which the transaction id is scoped to. */
+  readonly path: string
+}
+
+/** Sends messages, state and redactions. Spec: client-server API, "Sending events to a room", "Redactions". */
+export class Messages {
+  readonly #writer: EventWriter
+  readonly #events: EventsReader
+  readonly #rooms: RoomsReader
+  readonly #env: RoomsEnvironment
+
+  constructor(options: { writer: EventWriter; events: EventsReader; rooms: RoomsReader; environment: RoomsEnvironment }) {
+    this.#writer = options.writer
+    this.#events = options.events
+    this.#rooms = options.rooms
+    this.#env = options.environment
+  }
+
+  /**
+   * Sends a message event, once per transaction id.
+   * @returns the event's id
+   * @throws MatrixError M_FORBIDDEN, M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON
+   */
+  async send(request: { roomId: string; type: string; content: JsonObject; sender: Sender; txn: TxnRequest }): Promise<string> {
+    const { roomId, type, content, sender, txn } = request
+    if (type === 'm.room.redaction') {
+      const target = own(content, 'redacts')
+      if (typeof target !== 'string') throw new MatrixError('M_BAD_JSON', 'content.redacts must name the event to redact')
+      return this.redact({ roomId, eventId: target, content, sender, txn })
+    }
+    const key = txnKey({ userId: sender.userId, deviceId: sender.deviceId, ...txn })
+    const proposalTxn = { key, deviceId: sender.deviceId, txnId: txn.txnId }
+    return this.#writer.sendOnce(key, roomId, () => ({
+      type,
+      sender: sender.userId,
+      content,
+      originServerTs: this.#env.now(),
+      txn: proposalTxn,
+    }))
+  }
+
+  /**
+   * Redacts an event, once per transaction id. The sender of the event may, and who has the redact level.
+   * @throws MatrixError M_NOT_FOUND when the room has no such event, M_FORBIDDEN
+   */
+  async redact(request: { roomId: string; eventId: string; content: JsonObject; sender: Sender; txn: TxnRequest }): Promise<string> {
+    const { roomId, eventId, sender, txn } = request
+    const room = await this.#rooms.byRoomId(roomId)
+    const target = await this.#events.byId(eventId)
+    if (room === undefined || target === undefined || target.roomNid !== room.roomNid || target.rejectionReason !== undefined) {
+      throw new MatrixError('M_NOT_FOUND', 'There is no such event in this room')
+    }
+    const key = txnKey({ userId: sender.userId, deviceId: sender.deviceId, ...txn })
+    return this.#writer.sendOnce(key, roomId, (head) => {
+      if (target.type === 'm.room.create') throw new MatrixError('M_FORBIDDEN', 'The create event cannot be redacted')
+      const levels = head.powerLevels
+      if (target.sender !== sender.userId && (levels === undefined || levels.userLevel(sender.userId) < levels.redact)) {
+        throw new MatrixError('M_FORBIDDEN', "Your power level does not suffice to redact other people's events")
+      }
+      const content: JsonObject = { ...request.content }
+      delete content.redacts
+      if (head.version.contentRedacts) content.redacts = eventId
+      return {
+        type: 'm.room.redaction',
+        sender: sender.userId,
+        content,
+        originServerTs: this.#env.now(),
+        redacts: { eventId, eventNid: target.eventNid },
+        txn: { key, deviceId: sender.deviceId, txnId: txn.txnId },
+      }
+    })
+  }
+
+  /**
+   * Sets state. The same content by the same sender again makes no new event.
+   * @throws MatrixError M_FORBIDDEN, M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON, M_BAD_ALIAS
+   */
+  async setState(request: { roomId: string; type: string; stateKey: string; content: JsonObject; sender: Sender }): Promise<string> {
+    const { roomId, type, stateKey, content, sender } = request
+    if (type === 'm.room.member') checkMemberState(stateKey, content)
+    if (type === 'm.room.canonical_alias' && stateKey === '') await this.#checkCanonicalAlias(roomId, content)
+    const sent = await this.#writer.send(
+      roomId,
+      (head) => stateDecision(head, { type, stateKey, content, sender: sender.userId, originServerTs: this.#env.now() }),
+      [[type, stateKey]],
+    )
+    return sent.eventId
+  }
+
+  /** Spec: client-server API, "m.room.canonical_alias": new aliases must exist and point here. */
+  async #checkCanonicalAlias(roomId: string, content: JsonObject): Promise<void> {
+    const alias = own(content, 'alias')
+    const alternatives = own(content, 'alt_aliases')
+    if (alias !== undefined && alias !== null && typeof alias !== 'string') throw new MatrixError('M_BAD_JSON', 'alias must be a string')
+    if (alternatives !== undefined && !Array.isArray(alternatives)) throw new MatrixError('M_BAD_JSON', 'alt_aliases must be a list')
+    const named = [...(typeof alias === 'string' && alias !== '' ? [alias] : []), ...(ownArray(content, 'alt_aliases') ?? [])]
+    if (named.length > 50) throw new MatrixError('M_BAD_ALIAS', 'Too many aliases')
+    for (const value of named) {
+      if (typeof value !== 'string' || parseRoomAlias(value) === undefined) throw new MatrixError('M_INVALID_PARAM', 'Not a room alias')
+      const target = await this.#rooms.byAlias(value)
+      if (target?.room.roomId !== roomId) throw new MatrixError('M_BAD_ALIAS', `${value} does not point to this room`)
+    }
+  }
+}
+
+/** A state event, unless the state has just that. */
+export function stateDecision(head: RoomHead, proposal: Proposal & { readonly stateKey: string }): Decision {
+  const before = head.get(proposal.type, proposal.stateKey)
+  // A member's kept content is only its membership, so its equality is judged by who has the whole.
+  const comparable = before !== undefined && before.type !== 'm.room.member'
+  if (comparable && before.sender === proposal.sender && isDeepStrictEqual(before.content, proposal.content))
+    return { existing: before.eventId }
+  return proposal
+}
+
+/** What a client may not put into member state by hand. Spec: client-server API, "m.room.member". */
+function checkMemberState(stateKey: string, content: JsonObject): void {
+  if (parseUserId(stateKey) === undefined) throw new MatrixError('M_BAD_JSON', 'The state key of m.room.member must be a user id')
+  if (ownString(content, 'membership') === undefined) throw new MatrixError('M_BAD_JSON', 'membership must be a string')
+  if (isJsonObject(own(content, 'third_party_invite'))) throw new MatrixError('M_BAD_JSON', 'third_party_invite is not accepted here')
+}

@@ -1,0 +1,198 @@
+import { type JsonObject, MatrixError, own, quoteJson, type RoomVersion, requireRoomVersion } from '@weft/matrix'
+import {
+  type ClientEventRow,
+  clientEvents,
+  contentOf,
+  type EventsReader,
+  type MembershipsReader,
+  type RoomRow,
+  type RoomsReader,
+  RoomView,
+  type StateReader,
+} from '@weft/storage'
+import { stateOfGroup } from './state-groups.ts'
+
+/** What a user may read of a room. */
+export interface RoomAccess {
+  readonly room: RoomRow
+  readonly version: RoomVersion
+  readonly view: RoomView
+  /** The last position the user may read, `undefined` where that is the present. */
+  readonly until: number | undefined
+}
+
+/** Which members to list. */
+export interface MembersQuery {
+  /** The state at this position instead of the present. */
+  readonly at?: number | undefined
+  readonly membership?: string | undefined
+  readonly notMembership?: string | undefined
+}
+
+/** Events of a state are shown so many at a time, so that a room of 20,000 members never holds the event loop. */
+const BATCH = 250
+
+/** Reads of one room, from PostgreSQL, by the one visibility rule. Spec: client-server API, "Getting events for a room". */
+export class RoomReads {
+  readonly #rooms: RoomsReader
+  readonly #events: EventsReader
+  readonly #state: StateReader
+  readonly #memberships: MembershipsReader
+
+  constructor(readers: { rooms: RoomsReader; events: EventsReader; state: StateReader; memberships: MembershipsReader }) {
+    this.#rooms = readers.rooms
+    this.#events = readers.events
+    this.#state = readers.state
+    this.#memberships = readers.memberships
+  }
+
+  /**
+   * What the user may read: all for members; up to the departure for who has left; all of a world-readable room for anybody.
+   * @throws MatrixError M_FORBIDDEN, the same for a room that does not exist
+   */
+  async access(userId: string, roomId: string): Promise<RoomAccess> {
+    const room = await this.#rooms.byRoomId(roomId)
+    if (room === undefined) throw forbidden()
+    const view = await RoomView.load(this.#state, room.roomNid, userId)
+    const version = requireRoomVersion(room.roomVersion)
+    const { membership } = view
+    if (membership === 'join') return { room, version, view, until: undefined }
+    if (view.visibility === 'world_readable') return { room, version, view, until: undefined }
+    const wasIn = membership !== undefined && view.leftAt !== undefined && view.membershipAt(view.leftAt - 1) === 'join'
+    if (!wasIn) throw forbidden()
+    return { room, version, view, until: view.leftAt }
+  }
+
+  /** The rooms the user is joined to. */
+  joinedRooms(userId: string): Promise<string[]> {
+    return this.#memberships.joinedRoomIds(userId)
+  }
+
+  /** The state that the user may read, as client events. */
+  async *state(access: RoomAccess): AsyncGenerator<string> {
+    yield* this.#show(access, [...(await this.#stateNids(access, access.until)).values()])
+  }
+
+  /** One state event. @throws MatrixError M_NOT_FOUND */
+  async stateEvent(access: RoomAccess, type: string, stateKey: string): Promise<{ content: JsonObject; text: string }> {
+    let nid: number | undefined
+    if (access.until === undefined) {
+      nid = await this.#state.currentEventNid(access.room.roomNid, type, stateKey)
+    } else {
+      const intervals = await this.#state.intervals(access.room.roomNid, [[type, stateKey]])
+      nid = intervals.findLast((interval) => interval.streamId <= (access.until as number))?.eventNid
+    }
+    const row = nid === undefined ? undefined : (await this.#events.byNids([nid])).get(nid)
+    if (row === undefined) throw new MatrixError('M_NOT_FOUND', 'There is no such state event')
+    const [text] = await this.#texts(access, [row])
+    return { content: contentOf(row, access.version, row.redactedBy !== undefined), text: text as string }
+  }
+
+  /** Member events, in batches. */
+  async *members(access: RoomAccess, query: MembersQuery): AsyncGenerator<string> {
+    const until = query.at === undefined ? access.until : Math.min(query.at, access.until ?? query.at)
+    const nids = until === undefined ? await this.#currentMemberNids(access.room.roomNid) : await this.#memberNidsAt(access, until)
+    const wanted = (row: ClientEventRow) => {
+      if (query.membership === undefined && query.notMembership === undefined) return true
+      const membership = own(contentOf(row, access.version, false), 'membership')
+      // Spec: both filters given: events that match either.
+      if (query.membership !== undefined && membership === query.membership) return true
+      return query.notMembership !== undefined && membership !== query.notMembership
+    }
+    yield* this.#show(access, nids, wanted)
+  }
+
+  /** The joined members' ids with the profiles of their member events. */
+  async *joinedMembers(access: RoomAccess): AsyncGenerator<string> {
+    for (const batch of batches(await this.#currentMemberNids(access.room.roomNid, 'join'))) {
+      for (const row of (await this.#events.byNids(batch)).values()) {
+        const content = contentOf(row, access.version, row.redactedBy !== undefined)
+        const displayName = own(content, 'displayname')
+        const avatarUrl = own(content, 'avatar_url')
+        const profile: JsonObject = {}
+        if (typeof displayName === 'string') profile.display_name = displayName
+        if (typeof avatarUrl === 'string') profile.avatar_url = avatarUrl
+        yield `${quoteJson(row.stateKey ?? '')}:${JSON.stringify(profile)}`
+      }
+    }
+  }
+
+  /** One event, if the user may see it. @throws MatrixError M_NOT_FOUND, the same whether it is hidden or absent (R28) */
+  async event(userId: string, roomId: string, eventId: string): Promise<string> {
+    const notFound = () => new MatrixError('M_NOT_FOUND', 'There is no such event, or you may not see it')
+    const [room, row] = await Promise.all([this.#rooms.byRoomId(roomId), this.#events.byId(eventId)])
+    if (room === undefined || row === undefined || row.roomNid !== room.roomNid || row.rejectionReason !== undefined) throw notFound()
+    const view = await RoomView.load(this.#state, room.roomNid, userId)
+    if (!view.sees(row)) throw notFound()
+    const [text] = await this.#texts({ room, version: requireRoomVersion(room.roomVersion), view, until: undefined }, [row])
+    return text as string
+  }
+
+  /** The room's aliases on this server, for members and for anybody where history is world-readable. */
+  async aliases(userId: string, roomId: string): Promise<string[]> {
+    const access = await this.access(userId, roomId)
+    if (access.until !== undefined) throw forbidden()
+    return (await this.#rooms.aliases(access.room.roomNid)).map(({ alias }) => alias)
+  }
+
+  /** Rows as client events of this room. */
+  async show(access: RoomAccess, rows: readonly ClientEventRow[]): Promise<string[]> {
+    return this.#texts(access, rows)
+  }
+
+  async *#show(access: RoomAccess, nids: readonly number[], wanted: (row: ClientEventRow) => boolean = () => true): AsyncGenerator<string> {
+    for (const batch of batches(nids)) {
+      const rows = [...(await this.#events.byNids(batch)).values()].filter(wanted)
+      yield* await this.#texts(access, rows)
+    }
+  }
+
+  #texts(access: RoomAccess, rows: readonly ClientEventRow[]): Promise<string[]> {
+    return clientEvents(this.#events, rows, access.version, (row) => ({
+      roomId: access.room.roomId,
+      membership: row.streamOrdering === undefined ? undefined : (access.view.membershipAt(row.streamOrdering) ?? 'leave'),
+    }))
+  }
+
+  /** state_key_nid to event_nid, now or at a position. */
+  async #stateNids(access: RoomAccess, until: number | undefined): Promise<Map<number, number>> {
+    if (until === undefined)
+      return new Map((await this.#state.currentNids(access.room.roomNid)).map((row) => [row.state_key_nid, row.event_nid]))
+    const [newest] = await this.#events.page(access.room.roomNid, { direction: 'b', from: until, until: Number.MIN_SAFE_INTEGER, limit: 1 })
+    if (newest?.stateGroup === undefined) return new Map()
+    return stateOfGroup(await this.#state.groupChain(newest.stateGroup))
+  }
+
+  async #memberNidsAt(access: RoomAccess, until: number): Promise<number[]> {
+    const state = await this.#stateNids(access, until)
+    const keys = await this.#state.keysByNids([...state.keys()])
+    return [...state].filter(([key]) => keys.get(key)?.type === 'm.room.member').map(([, nid]) => nid)
+  }
+
+  async #currentMemberNids(roomNid: number, membership?: string): Promise<number[]> {
+    return this.#memberships.eventNids(roomNid, membership)
+  }
+}
+
+/** JSON text of an array or object whose parts come one by one, as the chunks of a stream. */
+export async function* jsonChunks(before: string, parts: AsyncIterable<string>, after: string): AsyncGenerator<string> {
+  let chunk = before
+  let first = true
+  for await (const part of parts) {
+    chunk += first ? part : `,${part}`
+    first = false
+    if (chunk.length > 32_768) {
+      yield chunk
+      chunk = ''
+    }
+  }
+  yield chunk + after
+}
+
+function* batches(nids: readonly number[]): Generator<number[]> {
+  for (let i = 0; i < nids.length; i += BATCH) yield nids.slice(i, i + BATCH)
+}
+
+function forbidden(): MatrixError {
+  return new MatrixError('M_FORBIDDEN', 'You are not in this room, and it is not open to all')
+}

@@ -1,0 +1,96 @@
+import type { StateGroupRow } from '@weft/storage'
+import { applyDelta, decodeDelta, encodeDelta, mergeDeltas, type StateDelta } from './state-delta.ts'
+
+/**
+ * State groups reach back in steps of 1, 16, 256 …: a group at height h builds on the one at h - 16^k, for the largest 16^k
+ * that divides h, and holds the merged delta since. A state is so read in at most 15 rows a level, and the bytes of n changes
+ * grow as n log n, where a snapshot every hundred rows is quadratic in a big room.
+ * When the merged delta passes half the state, the group becomes a snapshot: it builds on nothing.
+ */
+const FANOUT = 16
+
+/** A step of the chain behind the current group: a group and its delta, newest first. */
+interface Link {
+  readonly stateGroup: number
+  readonly height: number
+  readonly delta: StateDelta
+}
+
+/** The chain of a room's newest state group: what is needed to write the next one without reading. */
+export class StateGroupChain {
+  #links: Link[]
+
+  private constructor(links: Link[]) {
+    this.#links = links
+  }
+
+  static empty(): StateGroupChain {
+    return new StateGroupChain([])
+  }
+
+  /** @param rows the group and all it builds on, newest first (`StateReader.groupChain`) */
+  static load(rows: readonly StateGroupRow[]): StateGroupChain {
+    return new StateGroupChain(rows.map((row) => ({ stateGroup: row.stateGroup, height: row.height, delta: decodeDelta(row.delta) })))
+  }
+
+  /** The newest group. */
+  get stateGroup(): number | undefined {
+    return this.#links[0]?.stateGroup
+  }
+
+  /** The whole state: state_key_nid to event_nid. */
+  state(): StateDelta {
+    const state: StateDelta = new Map()
+    for (let i = this.#links.length - 1; i >= 0; i--) applyDelta(state, (this.#links[i] as Link).delta)
+    return state
+  }
+
+  /** An independent copy: groups of a fork go their own way. */
+  clone(): StateGroupChain {
+    return new StateGroupChain([...this.#links])
+  }
+
+  /** Rough size in memory, in bytes. */
+  get bytes(): number {
+    let entries = 0
+    for (const link of this.#links) entries += link.delta.size
+    return entries * 40 + this.#links.length * 80
+  }
+
+  /**
+   * Adds a group after the newest and makes its row.
+   * @param stateSize how many entries the whole state has after the change
+   */
+  append(stateGroup: number, roomNid: number, change: StateDelta, stateSize: number): StateGroupRow {
+    const height = this.#links.length === 0 ? 0 : (this.#links[0] as Link).height + 1
+    const target = height === 0 ? -1 : height - reachOf(height)
+    let delta = new Map(change)
+    let dropped = 0
+    while (dropped < this.#links.length && (this.#links[dropped] as Link).height > target) {
+      delta = mergeDeltas((this.#links[dropped] as Link).delta, delta)
+      dropped++
+    }
+    const base = this.#links[dropped]
+    if (base !== undefined && dropped > 0 && delta.size * 2 > stateSize) {
+      const whole = mergeDeltas(this.state(), change)
+      for (const [key, event] of whole) if (event === 0) whole.delete(key)
+      this.#links = [{ stateGroup, height, delta: whole }]
+      return { stateGroup, roomNid, prevStateGroup: undefined, height, delta: encodeDelta(whole) }
+    }
+    if (base === undefined) for (const [key, event] of delta) if (event === 0) delta.delete(key)
+    this.#links = [{ stateGroup, height, delta }, ...this.#links.slice(dropped)]
+    return { stateGroup, roomNid, prevStateGroup: base?.stateGroup, height, delta: encodeDelta(delta) }
+  }
+}
+
+/** The state of a group from its chain's rows, newest first. */
+export function stateOfGroup(rows: readonly StateGroupRow[]): StateDelta {
+  return StateGroupChain.load(rows).state()
+}
+
+/** The largest power of the fan-out that divides the height. */
+function reachOf(height: number): number {
+  let reach = 1
+  while (height % (reach * FANOUT) === 0) reach *= FANOUT
+  return reach
+}
