@@ -1,2 +1,3 @@
 export { postgresBinaries, startPostgres, type TestServer } from './postgres.ts'
+export { RedisUnavailable, redisProgram, startRedis, type TestRedis } from './redis.ts'
 export { makeTemplate, migrationsDir, type TestDatabase, type TestDatabaseOptions, testDatabase } from './test-database.ts'

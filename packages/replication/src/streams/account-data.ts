@@ -1,5 +1,7 @@
+import { sql } from '@weft/storage'
 import { z } from 'zod'
 import { defineStream } from '../stream.ts'
+import { newestBy, refillBy } from './refill.ts'
 
 export const accountDataRow = z.object({
   position: z.number(),
@@ -13,11 +15,40 @@ export const accountDataRow = z.object({
 })
 export type AccountDataRow = z.infer<typeof accountDataRow>
 
+const refill = sql<{
+  position: number
+  user_id: string
+  room_nid: number
+  room_id: string | null
+  account_data_type: string
+  content: string | null
+}>(
+  'accountData.refill',
+  `SELECT a.stream_id AS position, a.user_id, a.room_nid, rooms.room_id, a.account_data_type, a.content
+   FROM account_data a LEFT JOIN rooms ON rooms.room_nid = a.room_nid
+   WHERE a.stream_id > $1 AND a.stream_id <= $2 ORDER BY a.stream_id LIMIT $3`,
+)
+const newest = sql<{ newest: number | null }>('accountData.newest', 'SELECT max(stream_id) AS newest FROM account_data')
+
 export const accountDataStream = defineStream({
   name: 'account_data',
   writtenBy: ['writer'],
   readBy: ['sync'],
   row: accountDataRow,
-  kept: { in: 'table' },
+  kept: {
+    in: 'table',
+    refill: refillBy(
+      refill,
+      (row): AccountDataRow => ({
+        position: row.position,
+        userId: row.user_id,
+        roomNid: row.room_nid === 0 ? undefined : row.room_nid,
+        roomId: row.room_id ?? undefined,
+        type: row.account_data_type,
+        content: row.content ?? undefined,
+      }),
+    ),
+    newest: newestBy(newest),
+  },
   syncToken: 'a',
 })

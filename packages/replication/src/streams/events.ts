@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { defineStream } from '../stream.ts'
+import { newestDelta, newestEvent, refillDeltas, refillEvents } from './events-refill.ts'
 
 /** One event that entered a timeline. `eventJson` travels beside the rows in a field of its own (see announcement.ts). */
 export const eventsRow = z.object({
@@ -33,7 +34,7 @@ export const eventsStream = defineStream({
   writtenBy: ['writer'],
   readBy: ['sync'],
   row: eventsRow,
-  kept: { in: 'table' },
+  kept: { in: 'table', refill: refillEvents, newest: newestEvent },
   syncToken: 's',
 })
 
@@ -58,6 +59,6 @@ export const currentStateDeltasStream = defineStream({
   writtenBy: ['writer'],
   readBy: ['sync'],
   row: currentStateDeltasRow,
-  kept: { in: 'table' },
+  kept: { in: 'table', refill: refillDeltas, newest: newestDelta },
   positionsOf: 'events',
 })

@@ -1,3 +1,4 @@
+import type { ProcessClass, ReactionsFor } from '../stream.ts'
 import { accountDataStream } from './account-data.ts'
 import { deviceChangesStream } from './device-changes.ts'
 import { currentStateDeltasStream, eventsStream } from './events.ts'
@@ -17,3 +18,6 @@ export const streams = {
 } as const
 
 export type Streams = typeof streams
+
+/** One reaction for each stream that a class reads: leaving one out does not compile. */
+export type ReactionsOf<Class extends ProcessClass> = ReactionsFor<Streams, Class>

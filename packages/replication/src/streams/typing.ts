@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { defineStream } from '../stream.ts'
+import { defineStream, type KeptInRedis } from '../stream.ts'
 
 /** Everybody who is typing in a room now; the whole set each time, so that a lost row heals with the next. */
 export const typingRow = z.object({
@@ -10,11 +10,18 @@ export const typingRow = z.object({
 })
 export type TypingRow = z.infer<typeof typingRow>
 
+const kept: KeptInRedis<TypingRow> = {
+  in: 'redis',
+  keyOf: (row) => row.roomId,
+  isEmpty: (row) => row.userIds.length === 0,
+  emptied: (row, position) => ({ ...row, userIds: [], position }),
+}
+
 export const typingStream = defineStream({
   name: 'typing',
   writtenBy: ['writer'],
   readBy: ['sync'],
   row: typingRow,
-  kept: { in: 'redis' },
+  kept,
   syncToken: 't',
 })

@@ -1,0 +1,41 @@
+import type { OutgoingEntry, WireEntry } from './announcement.ts'
+
+/** The doorbell between the writer and its followers. Entries may be lost or come twice; PostgreSQL is the log. */
+export interface Announcer {
+  /** Hands an entry to all followers, in the order of calls; never waits and never throws: what is lost is a gap. */
+  publish(entry: OutgoingEntry): void
+  /** Notes where the announcements stand now, where that can be known; nothing is delivered before `begin`. */
+  follow(follower: Follower): Promise<Following>
+  stop(): Promise<void>
+}
+
+export interface Follower {
+  /** Takes one entry; the next is handed over once the promise (if any) has resolved. */
+  apply(entry: WireEntry): void | Promise<void>
+  /** Entries may have been missed: read the stored positions. */
+  resync(): void | Promise<void>
+}
+
+export interface Following {
+  begin(): void
+  stop(): Promise<void>
+}
+
+/** What replication tells its surroundings; metrics.ts turns it into figures. */
+export interface ReplicationObserver {
+  published(entries: number, bytes: number): void
+  /** An entry that did not leave this process, or did not reach a follower. */
+  dropped(why: string): void
+  received(bytes: number): void
+  poisoned(): void
+  /** Rows that were read from the table again. */
+  refilled(stream: string, rows: number): void
+  reactionFailed(stream: string): void
+}
+
+export interface ReplicationLog {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
