@@ -1,7 +1,7 @@
 import type { EventIdFormat } from './ids.ts'
 
 /** The state resolution algorithms. Spec: room versions 1, 2 and 12, "State resolution". */
-export type StateResolution = 'v1' | 'v2' | 'v2.1'
+export type StateResolutionAlgorithm = 'v1' | 'v2' | 'v2.1'
 
 /** The redaction algorithms, by the room version that brought them. */
 export type RedactionRules = 'v1' | 'v6' | 'v8' | 'v9' | 'v11'
@@ -15,7 +15,7 @@ export interface RoomVersion {
   /** 1: `event_id` in the PDU, references as pairs with hashes. 3: neither. Spec: room version 3, "Event format". */
   readonly eventFormat: 1 | 3
   readonly eventIdFormat: EventIdFormat
-  readonly stateResolution: StateResolution
+  readonly stateResolution: StateResolutionAlgorithm
   readonly redactionRules: RedactionRules
   /** Events are authorised as redactions by the event auth rules. Spec: room version 1, rule 11; gone in 3. */
   readonly redactionInAuthRules: boolean
