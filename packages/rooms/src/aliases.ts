@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject, MatrixError, own, parseRoomAlias } from '@weft/matrix'
-import { type Database, type RoomsReader, roomsWriter } from '@weft/storage'
+import { type Queryable, type RoomsReader, roomsWriter } from '@weft/storage'
 import type { RoomsEnvironment } from './environment.ts'
 import type { EventWriter } from './event-writer.ts'
 
@@ -10,10 +10,10 @@ const MAX_ALIASES_PER_ROOM = 500
 export class Aliases {
   readonly #writer: EventWriter
   readonly #rooms: RoomsReader
-  readonly #db: Pick<Database, 'query'>
+  readonly #db: Queryable
   readonly #env: RoomsEnvironment
 
-  constructor(options: { writer: EventWriter; rooms: RoomsReader; db: Pick<Database, 'query'>; environment: RoomsEnvironment }) {
+  constructor(options: { writer: EventWriter; rooms: RoomsReader; db: Queryable; environment: RoomsEnvironment }) {
     this.#writer = options.writer
     this.#rooms = options.rooms
     this.#db = options.db

@@ -6,7 +6,6 @@ import {
   type EventsReader,
   eventsWriter,
   isConnectionError,
-  isFenced,
   type MembershipRow,
   membershipsWriter,
   type RoomRow,
@@ -36,7 +35,8 @@ export interface EventsReservation {
   readonly ids: readonly number[]
   /** The fence and the stored position, to stand at the end of the transaction. */
   positionStatements(): BoundSql[]
-  complete(rows: { events: EventsRow[]; texts: string[]; currentStateDeltas: CurrentStateDeltasRow[] }): void
+  /** After the commit: what to announce, events with their client texts. */
+  complete(committed: { events: EventsRow[]; texts: string[]; currentStateDeltas: CurrentStateDeltasRow[] }): void
   abandon(): void
 }
 
@@ -54,8 +54,8 @@ export interface CommitLoopOptions {
   /** Told about every head whose commit failed, before its submissions learn of it. */
   readonly onFailed: (head: RoomHead) => void
   readonly onSettled: (head: RoomHead) => void
-  /** This process has been fenced out: another writer has taken over. */
-  readonly onFenced: () => void
+  /** True for the error that says another process has become the writer. */
+  readonly isFenced: (error: unknown) => boolean
   readonly now: () => number
   readonly metrics?: CommitLoopMetrics
   readonly maxBatchEvents?: number
@@ -221,8 +221,7 @@ export class CommitLoop {
   }
 
   #failBatch(batch: readonly Waiting[], error: unknown): void {
-    if (isFenced(error)) this.#options.onFenced()
-    const unreachable = isConnectionError(error) || isFenced(error)
+    const unreachable = isConnectionError(error) || this.#options.isFenced(error)
     const alone = batch.length === 1
     for (const waiting of batch) this.#options.onFailed(waiting.submission.head)
     for (const waiting of batch) {

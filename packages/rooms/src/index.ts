@@ -9,6 +9,7 @@ export {
   type Submission,
 } from './commit-loop.ts'
 export { type CreateRoomRequest, RoomCreation } from './create-room.ts'
+export { RoomDirectory } from './directory.ts'
 export type { RoomsEnvironment } from './environment.ts'
 export { EventWriter, type EventWriterOptions, type SentEvent } from './event-writer.ts'
 export { HeadCache } from './head-cache.ts'

@@ -10,7 +10,7 @@ import {
   parseUserId,
   requireRoomVersion,
 } from '@weft/matrix'
-import type { Database, EventsReader, MembershipsReader, RoomsReader } from '@weft/storage'
+import type { EventsReader, MembershipsReader, Queryable, RoomsReader } from '@weft/storage'
 import { contentOf, membershipsWriter } from '@weft/storage'
 import type { RoomsEnvironment } from './environment.ts'
 import type { Decision, EventWriter } from './event-writer.ts'
@@ -35,8 +35,8 @@ export interface MembershipsOptions {
   readonly memberships: MembershipsReader
   readonly profiles: Profiles
   readonly environment: RoomsEnvironment
-  /** Runs a statement in a transaction of this writer's. */
-  readonly db: Pick<Database, 'query'>
+  /** Runs a statement in a transaction that this writer's epoch fences. */
+  readonly db: Queryable
 }
 
 type Action = 'join' | 'invite' | 'leave' | 'kick' | 'ban' | 'unban' | 'knock'

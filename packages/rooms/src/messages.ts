@@ -59,15 +59,24 @@ export class Messages {
 
   /**
    * Redacts an event, once per transaction id. The sender of the event may, and who has the redact level.
+   * @param request.ownOnly refuses other people's events whatever the level, as of a suspended user
    * @throws MatrixError M_NOT_FOUND when the room has no such event, M_FORBIDDEN
    */
-  async redact(request: { roomId: string; eventId: string; content: JsonObject; sender: Sender; txn: TxnRequest }): Promise<string> {
+  async redact(request: {
+    roomId: string
+    eventId: string
+    content: JsonObject
+    sender: Sender
+    txn: TxnRequest
+    ownOnly?: boolean
+  }): Promise<string> {
     const { roomId, eventId, sender, txn } = request
     const room = await this.#rooms.byRoomId(roomId)
     const target = await this.#events.byId(eventId)
     if (room === undefined || target === undefined || target.roomNid !== room.roomNid || target.rejectionReason !== undefined) {
       throw new MatrixError('M_NOT_FOUND', 'There is no such event in this room')
     }
+    if (request.ownOnly === true && target.sender !== sender.userId) throw new MatrixError('M_USER_SUSPENDED', 'Your account is suspended')
     const key = txnKey({ userId: sender.userId, deviceId: sender.deviceId, ...txn })
     return this.#writer.sendOnce(key, roomId, (head) => {
       if (target.type === 'm.room.create') throw new MatrixError('M_FORBIDDEN', 'The create event cannot be redacted')

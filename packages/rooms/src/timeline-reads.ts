@@ -1,4 +1,5 @@
-import type { EventFilter, RoomEventFilter } from '@weft/matrix'
+import { type EventFilter, MatrixError, type RoomEventFilter } from '@weft/matrix'
+import { decodeSyncToken } from '@weft/replication'
 import { type ClientEventRow, contentOf, type EventsReader, type StateReader } from '@weft/storage'
 import type { RoomAccess, RoomReads } from './room-reads.ts'
 
@@ -33,6 +34,14 @@ export function paginationToken(position: number): string {
   return `p${position}`
 }
 
+/** The position of a pagination token or of a /sync token. @throws MatrixError M_INVALID_PARAM */
+export function positionOfToken(token: string): number {
+  const match = /^p(-?\d{1,16})$/.exec(token)
+  const position = match === null ? decodeSyncToken(token)?.positions.events : Number(match[1])
+  if (position === undefined || !Number.isSafeInteger(position)) throw new MatrixError('M_INVALID_PARAM', 'Not a token of this server')
+  return position
+}
+
 /** Pages through timelines. Spec: client-server API, "Getting events for a room", messages. */
 export class TimelineReads {
   readonly #reads: RoomReads
@@ -43,6 +52,11 @@ export class TimelineReads {
     this.#reads = options.reads
     this.#events = options.events
     this.#state = options.state
+  }
+
+  /** The position that a token of /messages or /sync stands for. @throws MatrixError M_INVALID_PARAM */
+  position(token: string): number {
+    return positionOfToken(token)
   }
 
   /** A page of what the user may see. @throws MatrixError M_FORBIDDEN */

@@ -1,0 +1,34 @@
+import type { AccountReads, AccountServices } from '@weft/accounts'
+import type { Reply, UserInteractiveAuth } from '@weft/http'
+import type { Aliases, Memberships, Messages, RoomCreation, RoomDirectory, RoomReads, TimelineReads } from '@weft/rooms'
+import type { ServerInfo } from './server-info.ts'
+
+/** Streams JSON text: what stands before, the parts with commas between them, what stands after. */
+export type JsonStream = (before: string, parts: AsyncIterable<string>, after: string) => Reply
+
+/** What handlers of both classes reach. */
+interface SharedServices {
+  readonly accountReads: AccountReads
+  readonly serverInfo: ServerInfo
+}
+
+export interface WriterServices extends SharedServices {
+  readonly accounts: AccountServices
+  readonly uia: UserInteractiveAuth
+  readonly rooms: {
+    readonly aliases: Aliases
+    readonly creation: RoomCreation
+    readonly directory: RoomDirectory
+    readonly memberships: Memberships
+    readonly messages: Messages
+  }
+}
+
+export interface SyncServices extends SharedServices {
+  readonly rooms: {
+    readonly directory: RoomDirectory
+    readonly reads: RoomReads
+    readonly stream: JsonStream
+    readonly timelines: TimelineReads
+  }
+}
