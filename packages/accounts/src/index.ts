@@ -1,6 +1,8 @@
 export { hashAccessToken, makeAccessToken, makeDeviceId } from './access-token.ts'
 export { AccountData, AccountDataReads, accountDataLimits } from './account-data.ts'
 export { TokenAuthenticator, type TokenAuthenticatorOptions, type TokenOwner } from './authenticator.ts'
+export { type ClientDevice, DeviceReads } from './devices.ts'
+export { type Fence, fencedTransactions } from './fenced-transactions.ts'
 export { FilterReads, Filters, filterLimits } from './filters.ts'
 export { LastSeen } from './last-seen.ts'
 export { userIdForUsername } from './localpart.ts'
@@ -23,7 +25,16 @@ export { type JoinedRooms, type MembershipRefresher, ProfilePropagation, type Pr
 export { type MemberProfile, ProfileReads, Profiles, profileLimits } from './profiles.ts'
 export { type ReceiptEvent, type ReceiptEvents, Receipts } from './receipts.ts'
 export { Registration, type RegistrationSettings } from './registration.ts'
+export {
+  type AccountReads,
+  type AccountReadsOptions,
+  type AccountServices,
+  type AccountServicesOptions,
+  accountReads,
+  accountServices,
+} from './services.ts'
 export { type DeviceRequest, MAX_DEVICES, type RevocationAcks, type Session, Sessions } from './sessions.ts'
 export { SharedSecretRegistration, type SharedSecretRequest, sharedSecretMac } from './shared-secret-registration.ts'
 export { ToDevice, toDeviceLimits } from './to-device.ts'
 export { Typing, type TypingStore } from './typing.ts'
+export { UiaSessions, type UiaSessionsOptions } from './uia-sessions.ts'

@@ -1,7 +1,8 @@
 import { MatrixError } from '@weft/matrix'
 import { ProfilesWriter, RegistrationTokensReader, RegistrationTokensWriter, type Tx, UsersReader, UsersWriter } from '@weft/storage'
 import { generateLocalpart, userIdForUsername } from './localpart.ts'
-import { MAX_PASSWORD_LENGTH, type PasswordHasher } from './password-hasher.ts'
+import type { PasswordHasher } from './password-hasher.ts'
+import { checkPassword, type PasswordPolicy } from './password-policy.ts'
 import type { WriteStores } from './ports.ts'
 import { checkDeviceRequest, type DeviceRequest, type Session, type Sessions } from './sessions.ts'
 
@@ -12,6 +13,8 @@ export interface RegistrationSettings {
   readonly enabled: boolean
   /** registration_requires_token */
   readonly requiresToken: boolean
+  /** password_config.policy; absent where it is not enabled. */
+  readonly passwordPolicy?: PasswordPolicy | undefined
 }
 
 export interface RegistrationOptions extends WriteStores {
@@ -24,11 +27,11 @@ export interface NewAccount {
   readonly username: string | undefined
   readonly password: string
   /** The registration token that the client's flow was completed with. */
-  readonly token?: string
+  readonly token?: string | undefined
   readonly admin?: boolean
   readonly displayName?: string
   /** Absent where the client wants no login (`inhibit_login`). */
-  readonly device?: DeviceRequest
+  readonly device?: DeviceRequest | undefined
 }
 
 /** Creates accounts. Spec: client-server API, POST /register. */
@@ -68,10 +71,10 @@ export class Registration {
   /** Checks all that can be refused before a client goes through its flow. @throws MatrixError as {@link register} */
   async check(account: {
     readonly username: string | undefined
-    readonly password: string
-    readonly device?: DeviceRequest
+    readonly password: string | undefined
+    readonly device?: DeviceRequest | undefined
   }): Promise<void> {
-    checkPassword(account.password)
+    if (account.password !== undefined) checkPassword(account.password, this.#options.settings.passwordPolicy)
     if (account.device !== undefined) checkDeviceRequest(account.device)
     if (account.username !== undefined) await this.requireAvailable(account.username)
   }
@@ -97,14 +100,6 @@ export class Registration {
     if (account.device !== undefined) return { userId, session: await sessions.create(userId, account.device, create) }
     await fenced.transaction(create)
     return { userId }
-  }
-}
-
-/** @throws MatrixError M_WEAK_PASSWORD, M_INVALID_PARAM */
-function checkPassword(password: string): void {
-  if (password === '') throw new MatrixError('M_WEAK_PASSWORD', 'The password is empty')
-  if (password.length > MAX_PASSWORD_LENGTH) {
-    throw new MatrixError('M_INVALID_PARAM', `A password must not be longer than ${MAX_PASSWORD_LENGTH} characters`)
   }
 }
 

@@ -60,6 +60,7 @@ export class Sessions {
     const accessToken = makeAccessToken(localpartOf(userId))
     const now = this.#now()
     let created = false
+    let revoked = 0
     let position = 0
     await this.#streams.write(deviceChangesStream, 1, async (tx, [at]) => {
       position = at!
@@ -68,13 +69,13 @@ export class Sessions {
       const sighting = { userId, deviceId, ts: now, ip: request.ip, userAgent: cleanUserAgent(request.userAgent) }
       created = await devices.create({ ...sighting, displayName: request.displayName })
       const tokens = new TokensWriter(tx)
-      const revoked = created ? 0 : await tokens.deleteByDevices(userId, [deviceId])
+      revoked = created ? 0 : await tokens.deleteByDevices(userId, [deviceId])
       await tokens.create({ tokenHash: hashAccessToken(accessToken), userId, deviceId, createdTs: now })
       if (!created && revoked === 0) return []
       return this.#record(devices, userId, created ? 'device_created' : 'tokens_revoked', [{ position, deviceId }])
     })
     if (created) await this.#makeRoom(userId, deviceId)
-    else await this.#acks.passed(position)
+    if (revoked > 0) await this.#acks.passed(position)
     return { deviceId, accessToken }
   }
 

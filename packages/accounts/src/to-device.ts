@@ -20,8 +20,7 @@ export interface ToDeviceRequest {
   readonly sender: string
   /** What tells one session of the sender from another: the device id. */
   readonly session: string
-  /** The path with its txnId, by which a repetition is known. */
-  readonly path: string
+  readonly txnId: string
   readonly type: string
   /** User id -> device id or `*` -> content. */
   readonly messages: JsonObject
@@ -46,7 +45,7 @@ export class ToDevice {
   }
 
   /**
-   * Delivers once per (session, path). Users and devices that this server does not know are passed over: a client learns
+   * Delivers once per (session, type, txnId). Users and devices that this server does not know are passed over: a client learns
    * nothing from that, and those of other servers wait for federation. A full inbox takes nothing more.
    *
    * @throws MatrixError M_BAD_JSON, M_INVALID_PARAM, M_TOO_LARGE
@@ -57,7 +56,7 @@ export class ToDevice {
       throw new MatrixError('M_INVALID_PARAM', 'The event type must be 1 to 255 bytes without NUL')
     }
     const wanted = readMessages(request.messages)
-    const key = requestTxnKey(request.sender, request.session, request.path)
+    const key = requestTxnKey(request.sender, request.session, ['sendToDevice', request.type, request.txnId])
     const targets = await this.#withRoom(await this.#resolve(request, wanted))
     if (targets.length === 0) return
     await streams.write(toDeviceStream, targets.length, async (tx, positions) => {

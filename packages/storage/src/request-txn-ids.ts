@@ -6,10 +6,10 @@ const insert = sql<{ inserted_ts: number }>(
   'INSERT INTO request_txn_ids (key, inserted_ts) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING RETURNING inserted_ts',
 )
 
-/** The key of a request: the parts are length-prefixed, since each may contain any separator (R44). */
-export function requestTxnKey(userId: string, deviceId: string, path: string): Buffer {
+/** The key of a request by its sender, device and decoded path: the parts are length-prefixed, since each may contain any separator (R44). */
+export function requestTxnKey(userId: string, deviceId: string, path: readonly string[]): Buffer {
   const hash = createHash('sha256')
-  for (const part of [userId, deviceId, path]) hash.update(`${Buffer.byteLength(part)}:${part}`)
+  for (const part of [userId, deviceId, ...path]) hash.update(`${Buffer.byteLength(part)}:${part}`)
   return hash.digest().subarray(0, 16)
 }
 
