@@ -45,18 +45,24 @@ export interface CommitLoopMetrics {
 }
 
 export interface CommitLoopOptions {
-  readonly db: { commitPipeline(statements: readonly BoundSql[]): Promise<unknown[][]> }
-  /** Settles a COMMIT of unknown outcome: returns when that backend is gone for sure. */
-  readonly endBackend: (error: CommitOutcomeUnknown) => Promise<void>
+  readonly db: {
+    commitPipeline(statements: readonly BoundSql[]): Promise<unknown[][]>
+    /** Ends the backend of a commit whose outcome is unknown; what can be read afterwards is the outcome. */
+    endBackend(unknown: CommitOutcomeUnknown): Promise<void>
+  }
   readonly events: EventsReader
   readonly stateKeys: StateKeys
   readonly reserve: (n: number) => EventsReservation
   /** Told about every head whose commit failed, before its submissions learn of it. */
   readonly onFailed: (head: RoomHead) => void
   readonly onSettled: (head: RoomHead) => void
+  /** The outcome of a COMMIT could not be found out: the process has to end, and the next writer reads what is there. */
+  readonly onUnsettled: (error: unknown) => void
   /** True for the error that says another process has become the writer. */
   readonly isFenced: (error: unknown) => boolean
   readonly now: () => number
+  /** Resolves after so many ms: between two looks for a PostgreSQL that is away. */
+  readonly pause: (ms: number) => Promise<void>
   readonly metrics?: CommitLoopMetrics
   readonly maxBatchEvents?: number
   readonly maxPending?: number
@@ -74,6 +80,8 @@ export class NotCommitted extends Error {
 
 /** The queue of events is full: the client is asked to come back. */
 export class CommitQueueFull extends Error {}
+
+const UNREACHABLE_RETRY_MS = 200
 
 interface Waiting {
   readonly submission: Submission
@@ -137,7 +145,8 @@ export class CommitLoop {
     // setImmediate lets every request that is already readable join the batch; a timer would only add latency (p50 3.0 ms).
     setImmediate(() => {
       this.#scheduled = false
-      void this.#run()
+      // It rejects only after onUnsettled, when the process ends.
+      this.#run().catch(() => undefined)
     })
   }
 
@@ -188,7 +197,15 @@ export class CommitLoop {
     try {
       await this.#options.db.commitPipeline(assembled.statements)
     } catch (error) {
-      if (!(error instanceof CommitOutcomeUnknown) || !(await this.#hasLanded(error, batch))) {
+      let landed = false
+      try {
+        landed = error instanceof CommitOutcomeUnknown && (await this.#hasLanded(error, batch))
+      } catch (cause) {
+        // Nobody can say whether it is there, and nothing may be written before that is known: the process must not go on.
+        this.#options.onUnsettled(cause)
+        throw cause
+      }
+      if (!landed) {
         reservation.abandon()
         this.#failBatch(batch, error)
         return
@@ -216,8 +233,15 @@ export class CommitLoop {
   async #hasLanded(error: CommitOutcomeUnknown, batch: readonly Waiting[]): Promise<boolean> {
     const eventId = batch.flatMap(({ submission }) => submission.events)[0]?.built.eventId
     if (eventId === undefined) return false
-    await this.#options.endBackend(error)
-    return (await this.#options.events.idsThatExist([eventId])).size > 0
+    for (;;) {
+      try {
+        await this.#options.db.endBackend(error)
+        return (await this.#options.events.idsThatExist([eventId])).size > 0
+      } catch (cause) {
+        if (!isConnectionError(cause)) throw cause
+        await this.#options.pause(UNREACHABLE_RETRY_MS)
+      }
+    }
   }
 
   #failBatch(batch: readonly Waiting[], error: unknown): void {

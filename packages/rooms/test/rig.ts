@@ -1,0 +1,168 @@
+import { makeSigner } from '@weft/matrix'
+import { LocalAnnouncer, StreamWriter, streams } from '@weft/replication'
+import { EventsReader, IdBlocks, MembershipsReader, RoomsReader, StateReader } from '@weft/storage'
+import { type TestDatabase, testDatabase } from '@weft/testkit'
+import { systemClock } from '../../kernel/src/clock.ts'
+import {
+  Aliases,
+  CommitLoop,
+  EventWriter,
+  type EventWriterOptions,
+  HeadCache,
+  Memberships,
+  Messages,
+  RoomCreation,
+  RoomReads,
+  StateKeys,
+  TimelineReads,
+} from '../src/index.ts'
+
+const SERVER = 'weft.test'
+const silentObserver = { published() {}, dropped() {}, received() {}, poisoned() {}, refilled() {}, reactionFailed() {} }
+
+/** The rooms domain on a database of its own, without HTTP and replication behind it. */
+export class RoomsRig {
+  readonly database: TestDatabase
+  readonly heads: HeadCache
+  readonly loop: CommitLoop
+  readonly writer: EventWriter
+  readonly writerOptions: EventWriterOptions
+  readonly messages: Messages
+  readonly memberships: Memberships
+  readonly creation: RoomCreation
+  readonly aliases: Aliases
+  readonly reads: RoomReads
+  readonly timelines: TimelineReads
+  readonly events: EventsReader
+  readonly state: StateReader
+  readonly rooms: RoomsReader
+  readonly streamWriter: StreamWriter<typeof streams>
+  #txn = 0
+
+  private constructor(database: TestDatabase, streamWriter: StreamWriter<typeof streams>, headBytes: number) {
+    const { db } = database
+    this.database = database
+    this.streamWriter = streamWriter
+    const environment = {
+      now: () => Date.now(),
+      randomId: (n: number) => 'x'.repeat(n - 6) + String(this.#txn++).padStart(6, '0'),
+      serverName: SERVER,
+      defaultRoomVersion: '12',
+    }
+    this.rooms = new RoomsReader(db)
+    this.events = new EventsReader(db)
+    this.state = new StateReader(db)
+    const membershipsReader = new MembershipsReader(db)
+    this.heads = new HeadCache({ rooms: this.rooms, events: this.events, state: this.state, maxBytes: headBytes })
+    const stateKeys = new StateKeys(this.state, new IdBlocks(db, 'state_key_nid_seq', 100))
+    this.loop = new CommitLoop({
+      db,
+      events: this.events,
+      stateKeys,
+      reserve: (n) => {
+        const reservation = streamWriter.reserve(streams.events, n)
+        return {
+          ids: reservation.ids,
+          positionStatements: () => reservation.positionStatements(),
+          abandon: () => reservation.abandon(),
+          complete: ({ events, texts, currentStateDeltas }) =>
+            reservation.complete([
+              { stream: streams.events, rows: events, texts },
+              { stream: streams.currentStateDeltas, rows: currentStateDeltas },
+            ]),
+        }
+      },
+      onFailed: (head) => this.heads.drop(head),
+      onSettled: (head) => this.heads.settled(head),
+      onUnsettled: (error) => {
+        throw error
+      },
+      isFenced: () => false,
+      pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      now: environment.now,
+    })
+    this.writerOptions = {
+      heads: this.heads,
+      loop: this.loop,
+      events: this.events,
+      stateKeys,
+      eventNids: new IdBlocks(db, 'event_nid_seq', 1000),
+      stateGroups: new IdBlocks(db, 'state_group_seq', 1000),
+      roomNids: new IdBlocks(db, 'room_nid_seq', 10),
+      signer: makeSigner(SERVER, 'ed25519:1', Buffer.alloc(32, 7)),
+      confirmWriter: async () => {},
+    }
+    this.writer = new EventWriter(this.writerOptions)
+    const profiles = { memberProfile: async (userId: string) => ({ displayname: userId.slice(1, 2).toUpperCase() }) }
+    this.memberships = new Memberships({
+      writer: this.writer,
+      rooms: this.rooms,
+      events: this.events,
+      memberships: membershipsReader,
+      profiles,
+      environment,
+      db,
+    })
+    this.messages = new Messages({ writer: this.writer, events: this.events, rooms: this.rooms, environment })
+    this.creation = new RoomCreation({ writer: this.writer, rooms: this.rooms, memberships: this.memberships, profiles, environment })
+    this.aliases = new Aliases({ writer: this.writer, rooms: this.rooms, db, environment })
+    this.reads = new RoomReads({ rooms: this.rooms, events: this.events, state: this.state, memberships: membershipsReader })
+    this.timelines = new TimelineReads({ reads: this.reads, events: this.events, state: this.state })
+  }
+
+  static async start(options: { headBytes?: number } = {}): Promise<RoomsRig> {
+    const database = await testDatabase()
+    await database.db.query({
+      name: 'rig.epoch',
+      text: `INSERT INTO writer_epoch (writer, epoch, instance, taken_ts) VALUES ('writer', 1, 'rig', 0)`,
+    })
+    const log = { debug() {}, info() {}, warn() {}, error() {} }
+    const streamWriter = new StreamWriter({
+      db: database.db,
+      announcer: new LocalAnnouncer({ observer: silentObserver }),
+      writer: { name: 'writer', epoch: 1 },
+      streams,
+      clock: systemClock,
+      log,
+      reactions: { deviceChanges: () => {} },
+      onFenced: () => {},
+    })
+    await streamWriter.start()
+    return new RoomsRig(database, streamWriter, options.headBytes ?? 32 * 1024 * 1024)
+  }
+
+  async stop(): Promise<void> {
+    await this.loop.drained()
+    await this.streamWriter.stop()
+    await this.database.close()
+  }
+
+  user(name: string): string {
+    return `@${name}:${SERVER}`
+  }
+
+  /** Sends a text and answers its event id. */
+  async text(userId: string, roomId: string, body: string, txnId = `t${this.#txn++}`): Promise<string> {
+    return this.messages.send({
+      roomId,
+      type: 'm.room.message',
+      content: { msgtype: 'm.text', body },
+      sender: { userId, deviceId: 'DEV' },
+      txn: { txnId, path: `/send/${roomId}/${txnId}` },
+    })
+  }
+
+  async room(creator: string, request: Parameters<RoomCreation['create']>[1] = {}): Promise<string> {
+    return (await this.creation.create(creator, request)).roomId
+  }
+
+  /** The bodies a user reads in a room, oldest first. */
+  async bodies(userId: string, roomId: string): Promise<string[]> {
+    const access = await this.reads.access(userId, roomId)
+    const page = await this.timelines.messages(access, { direction: 'f', limit: 1000 })
+    return page.chunk
+      .map((text) => JSON.parse(text))
+      .filter((event) => event.type === 'm.room.message')
+      .map((event) => event.content.body)
+  }
+}
