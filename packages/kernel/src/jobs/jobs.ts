@@ -1,0 +1,197 @@
+import type { JobProgress, PostgresConnectionOptions, PostgresQueueBackend, Queue, Worker } from 'bullmq'
+import type { Clock } from '../clock.ts'
+import type { Logger } from '../log/logger.ts'
+import type { Instruments, Metrics } from '../metrics/metrics.ts'
+import { jobMetrics } from './job-metrics.ts'
+
+/** JSON that a job carries: ids to look up, never the work itself. */
+export type JobData = Readonly<Record<string, unknown>>
+
+export interface JobRun<Data extends JobData = JobData> {
+  readonly data: Data
+  /** Aborted when the process drains: stop after the current batch and throw `signal.reason`; the job is run again later. */
+  readonly signal: AbortSignal
+  /** 1 for the first try. */
+  readonly attempt: number
+}
+
+export type JobHandler<Data extends JobData = JobData> = (run: JobRun<Data>) => Promise<void>
+
+export interface EnqueueOptions {
+  /** With a key, one waiting job is enough: a second is dropped while one waits, and kept for afterwards while one runs. */
+  readonly dedupeKey?: string
+  /** Not before this time has passed. */
+  readonly delayMs?: number
+}
+
+export interface JobsOptions {
+  /** `postgresql://` of our database. BullMQ keeps a schema of its own there. */
+  readonly url: string
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly clock: Clock
+  /** Jobs at once. */
+  readonly concurrency?: number
+  /** The schema, made when missing. */
+  readonly schema?: string
+  /** Prefix of the names of the connections. */
+  readonly applicationName?: string
+  /** After a process died, its jobs are taken up again within twice this time. */
+  readonly lockMs?: number
+}
+
+type PostgresQueue = Queue<JobData, unknown, string, JobData, unknown, string, PostgresQueueBackend, PostgresConnectionOptions>
+type PostgresWorker = Worker<JobData, unknown, string, PostgresQueueBackend, JobProgress, PostgresConnectionOptions>
+
+interface Definition {
+  readonly handler: JobHandler
+  readonly everyMs: number | undefined
+}
+
+const QUEUE = 'weft'
+const ATTEMPTS = 20
+const FIRST_RETRY_MS = 1000
+const FAILED_JOBS_KEPT = { age: 7 * 24 * 3600, count: 1000 }
+
+/**
+ * Work that is done in the background and survives a restart, over BullMQ's PostgreSQL backend. A job is a doorbell over rows of our own
+ * tables: it may ring twice, and what there is to do stands in the rows. Only the active writer runs jobs. BullMQ is imported when
+ * jobs start, since it costs a process 20 MB.
+ */
+export class Jobs {
+  readonly #options: JobsOptions
+  readonly #log: Logger
+  readonly #instruments: Instruments<typeof jobMetrics>
+  readonly #definitions = new Map<string, Definition>()
+  readonly #stopping = new AbortController()
+  #queue: Promise<PostgresQueue> | undefined
+  #worker: PostgresWorker | undefined
+
+  constructor(options: JobsOptions) {
+    this.#options = options
+    this.#log = options.log
+    this.#instruments = options.metrics.use(jobMetrics)
+  }
+
+  /** Says what a job of this name does. All definitions come before `start`. */
+  define<Data extends JobData>(name: string, handler: JobHandler<Data>): void {
+    this.#add(name, { handler: handler as JobHandler, everyMs: undefined })
+  }
+
+  /** Runs the handler every `ms`, one process at a time, for the first time soon after `start`. */
+  every(name: string, ms: number, handler: JobHandler): void {
+    this.#add(name, { handler, everyMs: ms })
+  }
+
+  /**
+   * Asks for a job. It is stored when this returns. It runs at least once; a handler that throws is tried again, later each time.
+   * Needs no `start`: another process may run it.
+   */
+  async enqueue(name: string, data: JobData, { dedupeKey, delayMs }: EnqueueOptions = {}): Promise<void> {
+    const queue = await this.#openQueue()
+    await queue.add(name, data, {
+      ...(delayMs === undefined ? {} : { delay: delayMs }),
+      ...(dedupeKey === undefined ? {} : { deduplication: { id: `${name}:${dedupeKey}`, keepLastIfActive: true } }),
+    })
+  }
+
+  /** Begins to run jobs. Schedules that are no longer defined are taken away. */
+  async start(): Promise<void> {
+    if (this.#worker) throw new Error('jobs run already')
+    const queue = await this.#openQueue()
+    for (const scheduler of await queue.getJobSchedulers()) {
+      if (this.#definitions.get(scheduler.key)?.everyMs === undefined) await queue.removeJobScheduler(scheduler.key)
+    }
+    for (const [name, { everyMs }] of this.#definitions) {
+      if (everyMs !== undefined) await queue.upsertJobScheduler(name, { every: everyMs }, { name, opts: { attempts: 1 } })
+    }
+    const { Worker, createPostgresBackend } = await import('bullmq')
+    const lockMs = this.#options.lockMs ?? 30_000
+    const worker = new Worker(
+      QUEUE,
+      (job) => this.#run(job.name, job.data as JobData, job.attemptsMade + 1),
+      {
+        connection: this.#connection(),
+        concurrency: this.#options.concurrency ?? 2,
+        lockDuration: lockMs,
+        stalledInterval: lockMs,
+        // A job whose process was killed is no bad job: it may be taken up again as often as a failed one.
+        maxStalledCount: ATTEMPTS,
+        autorun: false,
+      },
+      createPostgresBackend,
+    )
+    worker.on('error', (err) => this.#log.warn({ err }, 'jobs are interrupted'))
+    worker.on('failed', (job, err) => this.#log.warn({ err, job: job?.name, attempt: job?.attemptsMade }, 'job failed'))
+    this.#worker = worker
+    await worker.waitUntilReady()
+    worker.run().catch((err: unknown) => this.#log.error({ err }, 'jobs ended'))
+  }
+
+  /** Ends: tells running handlers, waits for them, closes the connections. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new DOMException('the process drains', 'AbortError'))
+    await this.#worker?.close()
+    this.#worker = undefined
+    const queue = await this.#queue
+    this.#queue = undefined
+    await queue?.close()
+  }
+
+  async #run(name: string, data: JobData, attempt: number): Promise<void> {
+    const definition = this.#definitions.get(name)
+    if (!definition) throw new Error(`no job ${name} is defined in this release`)
+    const started = this.#options.clock.monotonic()
+    const signal = this.#stopping.signal
+    let outcome = 'done'
+    try {
+      await definition.handler({ data, signal, attempt })
+    } catch (error) {
+      outcome = signal.aborted ? 'stopped' : 'failed'
+      throw error
+    } finally {
+      this.#instruments.finished.inc({ job: name, outcome })
+      this.#instruments.seconds.observe({ job: name }, (this.#options.clock.monotonic() - started) / 1000)
+    }
+  }
+
+  #add(name: string, definition: Definition): void {
+    if (this.#definitions.has(name)) throw new Error(`job ${name} is defined twice`)
+    if (this.#worker) throw new Error(`job ${name} is defined after the start`)
+    this.#definitions.set(name, definition)
+  }
+
+  #openQueue(): Promise<PostgresQueue> {
+    this.#queue ??= this.#makeQueue().catch((error: unknown) => {
+      this.#queue = undefined
+      throw error
+    })
+    return this.#queue
+  }
+
+  async #makeQueue(): Promise<PostgresQueue> {
+    const { createPostgresBackend, Queue } = await import('bullmq')
+    const queue = new Queue(
+      QUEUE,
+      {
+        connection: this.#connection(),
+        defaultJobOptions: {
+          attempts: ATTEMPTS,
+          backoff: { type: 'exponential', delay: FIRST_RETRY_MS, jitter: 0.5 },
+          removeOnComplete: true,
+          removeOnFail: FAILED_JOBS_KEPT,
+        },
+      },
+      createPostgresBackend,
+    )
+    queue.on('error', (err) => this.#log.warn({ err }, 'the queue of jobs is interrupted'))
+    await queue.waitUntilReady()
+    return queue
+  }
+
+  /** Few connections, closed when idle: each costs PostgreSQL several MB. */
+  #connection() {
+    const { url, schema = 'bullmq', applicationName = 'weft' } = this.#options
+    return { connectionString: url, schema, migrate: true, max: 2, idleTimeoutMillis: 10_000, application_name: `${applicationName} jobs` }
+  }
+}

@@ -1,0 +1,78 @@
+import { pino } from 'pino'
+import { gatheredOutput, type LogOutput } from './output.ts'
+import { scrub } from './scrub.ts'
+import { textLine } from './text-format.ts'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+/**
+ * Writes what happens. Fields are data, the message is a constant text: `log.warn({ destination, err }, 'transaction failed')`.
+ * An error goes under `err`. Secrets are taken out of the finished line (R34).
+ */
+export interface Logger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+  /** A logger whose lines carry these fields too. */
+  child(fields: object): Logger
+  /** Whether lines of this level are written: for fields that cost something to gather. */
+  enabled(level: LogLevel): boolean
+  /** Hands on what is held back; errors do so by themselves. */
+  flush(): void
+}
+
+export interface LoggerOptions {
+  readonly level: LogLevel
+  readonly format: 'json' | 'text'
+  /** Takes finished lines, in place of standard output. */
+  readonly write?: (line: string) => void
+}
+
+/** Makes a logger; `createLogger({ level: 'info', format: 'text' })` writes to standard output. */
+export function createLogger({ level, format, write }: LoggerOptions): Logger {
+  const output: LogOutput = write ? { write, flush: () => undefined } : gatheredOutput()
+  const base = pino(
+    {
+      level,
+      base: null,
+      messageKey: 'msg',
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: serializeError },
+    },
+    { write: (line: string) => output.write(scrub(format === 'text' ? textLine(line) : line)) },
+  )
+  return wrap(base, output)
+}
+
+/** A logger that writes nothing. */
+export const silentLogger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => silentLogger,
+  enabled: () => false,
+  flush: () => undefined,
+}
+
+function wrap(base: pino.Logger, output: LogOutput): Logger {
+  return {
+    debug: (fields, message) => base.debug(fields, message),
+    info: (fields, message) => base.info(fields, message),
+    warn: (fields, message) => base.warn(fields, message),
+    error: (fields, message) => {
+      base.error(fields, message)
+      output.flush()
+    },
+    child: (fields) => wrap(base.child(fields), output),
+    enabled: (level) => base.isLevelEnabled(level),
+    flush: () => output.flush(),
+  }
+}
+
+/** Anything can be thrown; what is no Error is shown as it is. */
+function serializeError(error: unknown): unknown {
+  return error instanceof Error ? pino.stdSerializers.err(error) : { message: typeof error === 'string' ? error : JSON.stringify(error) }
+}

@@ -1,0 +1,21 @@
+const LEVELS: Readonly<Record<string, string>> = { debug: 'DEBUG', info: 'INFO ', warn: 'WARN ', error: 'ERROR' }
+/** Fields with a place of their own in the line. */
+const PLACED = new Set(['level', 'time', 'msg', 'class', 'instance', 'err'])
+
+/** Writes a JSON log line the way people read it: `12:00:00.123 INFO  sync-1a2b message key=value`. */
+export function textLine(json: string): string {
+  const entry = JSON.parse(json) as Record<string, unknown>
+  const time = typeof entry.time === 'string' ? entry.time.slice(11, 23) : ''
+  const who = entry.instance ?? entry.class
+  let line = `${time} ${LEVELS[String(entry.level)] ?? String(entry.level)} ${who === undefined ? '' : `${String(who)} `}${String(entry.msg ?? '')}`
+  for (const [key, value] of Object.entries(entry)) if (!PLACED.has(key)) line += ` ${key}=${plain(value)}`
+  const error = entry.err as { type?: unknown; message?: unknown; stack?: unknown } | undefined
+  if (error !== undefined && error !== null)
+    line += `\n    ${String(error.stack ?? error.message ?? JSON.stringify(error)).replaceAll('\n', '\n    ')}`
+  return `${line}\n`
+}
+
+function plain(value: unknown): string {
+  if (typeof value === 'string') return /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value)
+  return JSON.stringify(value) ?? 'undefined'
+}
