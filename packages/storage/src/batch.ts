@@ -30,16 +30,24 @@ interface Field {
 type Parser = (text: string) => unknown
 
 const int8 = 20
+const int8Array = 1016
+const textArray: number = 1009
+const parseTexts = pg.types.getTypeParser(textArray, 'text') as (text: string) => (string | null)[]
+const parseNumbers = (text: string) => parseTexts(text).map((item) => (item === null ? null : Number(item)))
 /** All our bigints stay below 2^53. Given per connection: a global parser would change every other user of pg. */
 export const typeParsers = {
-  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-    oid === int8 ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
+    if (oid === int8) return Number
+    return oid === int8Array ? parseNumbers : pg.types.getTypeParser(oid, format)
+  }) as typeof pg.types.getTypeParser,
 }
 
 /**
  * Several prepared statements with ONE Sync behind them, so one round trip and one wake-up on either side.
  * Outside a transaction block PostgreSQL runs them as one transaction that commits at the Sync; after a failure it
- * skips everything up to the Sync and rolls back. Measured for three inserts in packages/storage/bench/pipeline.ts.
+ * skips everything up to the Sync and rolls back. CPU of client and server for two inserts and an update, fsync on:
+ * 370–540 µs, against 620–640 for BEGIN to COMMIT by pg's `pipeline` (a Sync and an answer for each statement),
+ * 730–1,360 one after the other, and 320–520 as one statement of several CTEs.
  */
 export class Batch {
   readonly #statements: readonly BoundSql[]

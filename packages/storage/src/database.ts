@@ -2,7 +2,7 @@ import pg, { type QueryResultRow } from 'pg'
 import { type Connection, clientConfig } from './connection.ts'
 import { Dedicated } from './dedicated.ts'
 import { type CommitOutcomeUnknown, ConnectionLost, isStalePlan } from './errors.ts'
-import { asConnectionLost, type RoundTripObserver, Session } from './session.ts'
+import { messageOf, type RoundTripObserver, Session } from './session.ts'
 import { type BoundSql, type Queryable, type Sql, sql, type Tx } from './sql.ts'
 import { Transaction } from './transaction.ts'
 
@@ -139,7 +139,7 @@ export class Database implements Queryable {
     try {
       client = await this.#pool.connect()
     } catch (err) {
-      throw asConnectionLost(err) ?? new ConnectionLost(`PostgreSQL: ${(err as Error).message}`, { cause: err })
+      throw new ConnectionLost(`PostgreSQL: ${messageOf(err)}`, { cause: err })
     }
     let session = this.#sessions.get(client)
     if (session === undefined) {

@@ -1,7 +1,7 @@
 import pg, { type QueryResultRow } from 'pg'
 import { type Connection, clientConfig } from './connection.ts'
 import { ConnectionLost } from './errors.ts'
-import { type RoundTripObserver, Session } from './session.ts'
+import { messageOf, type RoundTripObserver, Session } from './session.ts'
 import type { Queryable, Sql } from './sql.ts'
 
 /** One connection outside the pool, for what belongs to a session: locks, scripts. Not through PgBouncer. */
@@ -31,7 +31,7 @@ export class Dedicated implements Queryable {
       await client.connect()
     } catch (err) {
       await client.end()
-      throw new ConnectionLost(`PostgreSQL: ${err instanceof Error ? err.message : String(err)}`, { cause: err })
+      throw new ConnectionLost(`PostgreSQL: ${messageOf(err)}`, { cause: err })
     }
     return new Dedicated(client, new Session(client, observe), ended)
   }

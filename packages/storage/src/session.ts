@@ -96,8 +96,13 @@ export function asConnectionLost(err: unknown): ConnectionLost | undefined {
   if (err instanceof ConnectionLost) return err
   if (err instanceof pg.DatabaseError && !isFatalAnswer(err)) return undefined
   if (err instanceof TypeError) return undefined
-  const message = err instanceof Error ? err.message || ('code' in err ? String(err.code) : err.name) : String(err)
-  return new ConnectionLost(`PostgreSQL: ${message}`, { cause: err })
+  return new ConnectionLost(`PostgreSQL: ${messageOf(err)}`, { cause: err })
+}
+
+/** What an error of the network says; one that stands for several attempts only has a code. */
+export function messageOf(err: unknown): string {
+  const { message, code } = err as { message?: string; code?: string }
+  return message || code || String(err)
 }
 
 function noop(): void {}

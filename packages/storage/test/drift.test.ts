@@ -57,7 +57,6 @@ async function drift(schema: string): Promise<string> {
       to: { tag: 'schemaDatamodel', files },
       script: true,
       exitCode: true,
-      shadowDatabaseUrl: null,
       filters: { externalTables: [], externalEnums: [] },
     })
     return result.exitCode === 0 ? '' : (result.stdout ?? '')

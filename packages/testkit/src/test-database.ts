@@ -59,7 +59,8 @@ async function onServer(server: ConnectionParts, fn: (connection: Dedicated) => 
   }
 }
 
-function runServer(): ConnectionParts {
+/** The server of this test run. */
+export function runServer(): ConnectionParts {
   const text = process.env[serverVariable]
   if (text === undefined) throw new Error(`${serverVariable} is not set: run the tests with 'pnpm jest'`)
   return JSON.parse(text) as ConnectionParts

@@ -1,0 +1,157 @@
+import { beforeAll, expect, test } from '@jest/globals'
+import { bind, type Database, isFenced, isInvalidText, isUniqueViolation, sql } from '../src/index.ts'
+import { onEveryPostgres } from './servers.ts'
+
+const insert = sql<{ name: string }>('t.insert', 'INSERT INTO users (name, creation_ts) VALUES ($1, $2) RETURNING name')
+const names = sql<{ name: string }>('t.names', 'SELECT name FROM users ORDER BY name')
+const all = async (db: Database) => (await db.query(names)).map((row) => row.name)
+
+onEveryPostgres((server) => {
+  let db: Database
+  beforeAll(async () => {
+    db = (await server.database({ poolSize: 2 })).db
+  })
+
+  test('values and columns keep their types', async () => {
+    const [row] = await db.query(
+      sql(
+        't.types',
+        'SELECT $1::bigint AS big, $2::bytea AS bytes, $3::text[] AS texts, $4::bytea[] AS many, $5::bool AS yes, $6::text AS no',
+      ),
+      [2 ** 53 - 1, Buffer.from([0, 255]), ['a"b\\c', null, '{,}', 'NULL', ''], [Buffer.from('x')], true, undefined],
+    )
+    expect(row).toEqual({
+      big: 2 ** 53 - 1,
+      bytes: Buffer.from([0, 255]),
+      texts: ['a"b\\c', null, '{,}', 'NULL', ''],
+      many: [Buffer.from('x')],
+      yes: true,
+      no: null,
+    })
+    const [arrays] = await db.query(sql('t.arrays', 'SELECT $1::bigint[] AS big, $2::bool[] AS flags'), [
+      [1, null, -3],
+      [true, false],
+    ])
+    expect(arrays).toEqual({ big: [1, null, -3], flags: [true, false] })
+    await expect(db.query(sql('t.date', 'SELECT $1::timestamptz'), [new Date()])).rejects.toThrow(TypeError)
+  })
+
+  test('a pipeline is one transaction and answers every statement', async () => {
+    const before = db.statementCount
+    expect(await db.commitPipeline([bind(insert, ['@a:t', 1]), bind(insert, ['@b:t', 2]), bind(names)])).toEqual([
+      [{ name: '@a:t' }],
+      [{ name: '@b:t' }],
+      [{ name: '@a:t' }, { name: '@b:t' }],
+    ])
+    expect(db.statementCount - before).toBe(3)
+    expect(await db.commitPipeline([])).toEqual([])
+  })
+
+  test('a failed statement fails the rest of its pipeline, writes nothing, and leaves the connection usable', async () => {
+    const later = sql('t.later', 'SELECT 1 AS one')
+    const failed = db.commitPipeline([bind(insert, ['@c:t', 1]), bind(insert, ['@a:t', 1]), bind(insert, ['@d:t', 1]), bind(later)])
+    const err = await failed.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    )
+    expect(isUniqueViolation(err)).toBe(true)
+    expect(isUniqueViolation(err, 'users_pkey')).toBe(true)
+    expect(isUniqueViolation(err, 'other')).toBe(false)
+    expect(err).toMatchObject({ statement: 't.insert' })
+    expect(await all(db)).toEqual(['@a:t', '@b:t'])
+    // Its Parse was skipped: it must be sent again.
+    expect(await db.query(later)).toEqual([{ one: 1 }])
+  })
+
+  test('a statement that does not parse fails its pipeline, and so it does the second time', async () => {
+    const broken = sql('t.broken', 'SELECT nonsense FROM nowhere')
+    for (let i = 0; i < 2; i++) {
+      await expect(db.commitPipeline([bind(insert, ['@e:t', 1]), bind(broken), bind(broken)])).rejects.toThrow('nowhere')
+      await expect(db.query(broken)).rejects.toThrow('nowhere')
+    }
+    expect(await all(db)).toEqual(['@a:t', '@b:t'])
+  })
+
+  test('two texts under one name are refused before anything is sent', async () => {
+    await db.query(sql('t.same', 'SELECT 1 AS one'))
+    const other = sql('t.same', 'SELECT 2 AS two')
+    await expect(db.commitPipeline([bind(sql('t.fresh', 'SELECT 1')), bind(sql('t.fresh', 'SELECT 2'))])).rejects.toThrow('t.fresh')
+    await expect(Promise.all([db.query(other), db.query(other)])).rejects.toThrow('t.same')
+    expect(() => sql('x'.repeat(64), 'SELECT 1')).toThrow('63')
+  })
+
+  test('a transaction commits with what it wrote, and its BEGIN travels along', async () => {
+    const result = await db.transaction(async (tx) => {
+      await Promise.all([tx.query(insert, ['@f:t', 1]), tx.query(insert, ['@g:t', 1])])
+      expect(await tx.pipeline([bind(insert, ['@h:t', 1]), bind(names)])).toHaveLength(2)
+      return await tx.execute(sql('t.touch', 'UPDATE users SET creation_ts = 7 WHERE name LIKE $1'), ['@%:t'])
+    })
+    expect(result).toBe(5)
+    expect(await all(db)).toEqual(['@a:t', '@b:t', '@f:t', '@g:t', '@h:t'])
+    expect(await db.transaction(async () => 'nothing')).toBe('nothing')
+  })
+
+  test('a transaction that throws writes nothing', async () => {
+    const refused = db.transaction(async (tx) => {
+      await tx.query(insert, ['@i:t', 1])
+      throw new Error('refused')
+    })
+    await expect(refused).rejects.toThrow('refused')
+    const piped = db.transaction(async (tx) => {
+      await tx.pipeline([bind(insert, ['@i:t', 1]), bind(insert, ['@a:t', 1]), bind(insert, ['@j:t', 1])])
+    })
+    await expect(piped).rejects.toThrow('duplicate key')
+    expect(await all(db)).not.toContain('@i:t')
+  })
+
+  test('a swallowed failure does not pass for a commit', async () => {
+    const swallowed = db.transaction(async (tx) => {
+      await tx.query(insert, ['@k:t', 1])
+      await tx.query(insert, ['@a:t', 1]).catch(() => [])
+    })
+    await expect(swallowed).rejects.toThrow('rolled back')
+    expect(await all(db)).not.toContain('@k:t')
+  })
+
+  test('a transaction is over when its function is', async () => {
+    let kept: { query(statement: typeof names): Promise<unknown> } | undefined
+    await db.transaction(async (tx) => {
+      kept = tx
+    })
+    await expect(kept!.query(names)).rejects.toThrow('over')
+  })
+
+  test('more work than connections waits its turn', async () => {
+    const counts = await Promise.all(Array.from({ length: 50 }, () => db.transaction(async (tx) => (await tx.query(names)).length)))
+    expect(new Set(counts)).toEqual(new Set([5]))
+  })
+
+  test('statements survive a migration that changes the columns under them', async () => {
+    await db.execute(sql('t.table', 'CREATE TABLE moving (id bigint, value integer)'))
+    await db.execute(sql('t.row', 'INSERT INTO moving VALUES (1, 2)'))
+    const read = sql<{ value: unknown }>('t.moving', 'SELECT value FROM moving')
+    const onBoth = () => Promise.all([db.query(read), db.query(read), db.query(read)])
+    await onBoth()
+    await db.execute(sql('t.text', 'ALTER TABLE moving ALTER COLUMN value TYPE text'))
+    expect(await onBoth()).toEqual(Array(3).fill([{ value: '2' }]))
+    await db.execute(sql('t.int', 'ALTER TABLE moving ALTER COLUMN value TYPE bigint USING value::bigint'))
+    expect(await db.transaction(async (tx) => await tx.query(read))).toEqual([{ value: 2 }])
+    expect(await db.commitPipeline([bind(read), bind(read)])).toEqual([[{ value: 2 }], [{ value: 2 }]])
+  })
+
+  test('what PostgreSQL refuses can be told apart', async () => {
+    const nul = await db
+      .query(names.name === 't.names' ? sql('t.nul', 'SELECT $1::text') : names, ['a\u0000b'])
+      .catch((err: unknown) => err)
+    expect(isInvalidText(nul)).toBe(true)
+    const fence = sql(
+      'writer.fence',
+      'SELECT 1 / (SELECT count(*) FROM (SELECT 1 FROM writer_epoch WHERE writer = $1 AND epoch = $2 FOR SHARE) held)',
+    )
+    const fenced = await db.commitPipeline([bind(insert, ['@z:t', 1]), bind(fence, ['writer', 9])]).catch((err: unknown) => err)
+    expect(isFenced(fenced)).toBe(true)
+    expect(isFenced(new Error('wrapped', { cause: fenced }))).toBe(true)
+    expect(isFenced(nul)).toBe(false)
+    expect(await all(db)).not.toContain('@z:t')
+  })
+})
