@@ -1,0 +1,82 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ProcessContext } from '@weft/kernel'
+import express from 'express'
+import { corsHeaders } from './cors.ts'
+import { countHttp } from './http-metrics.ts'
+import { InFlight } from './in-flight.ts'
+import { type MountOptions, mountEndpoints } from './mount.ts'
+import { HttpServer } from './server.ts'
+
+/** Headers of a 503 by which a router knows that nothing was done, and that another instance may do it. */
+export const notActiveHeader = 'x-weft-not-active'
+export const drainingHeader = 'x-weft-draining'
+
+const MAX_IN_FLIGHT = 20_000
+/** Left of the shutdown deadline for what stops after the door. */
+const CLOSING_MS = 3000
+
+export interface DoorAddress {
+  readonly host: string
+  readonly port: number
+  readonly xForwarded: boolean
+}
+
+/**
+ * The HTTP side of a process: listens from the start, refuses with 503 until it is opened, and then answers from the registry.
+ * Stops when the process does: new requests are refused, what is in flight finishes.
+ */
+export class Door {
+  readonly #context: ProcessContext
+  readonly #inFlight = new InFlight(MAX_IN_FLIGHT)
+  readonly #servers: HttpServer[] = []
+  #answer: (request: IncomingMessage, response: ServerResponse) => void = (_request, response) => refuse(response, notActiveHeader)
+
+  constructor(context: ProcessContext) {
+    this.#context = context
+    context.lifecycle.onStop('HTTP server', () => this.#stop())
+  }
+
+  /** Listens; returns the port, which an address with port 0 leaves to the system. */
+  async listen(address: DoorAddress): Promise<number> {
+    const server = new HttpServer({
+      listener: (request, response) => this.#answer(request, response),
+      inFlight: this.#inFlight,
+      log: this.#context.log,
+    })
+    const { port } = await server.listen(address.port, address.host)
+    this.#servers.push(server)
+    return port
+  }
+
+  /** Begins to answer. */
+  open(options: Pick<MountOptions, 'registry' | 'services' | 'authenticator' | 'rateLimiter' | 'edge' | 'isUnavailable'>): void {
+    const { log, metrics, clock, lifecycle } = this.#context
+    const app = express()
+    app.disable('x-powered-by')
+    app.disable('etag')
+    mountEndpoints(app, { ...options, log, metrics: countHttp(metrics), clock, draining: lifecycle.draining, inFlight: this.#inFlight })
+    this.#answer = app
+  }
+
+  /** Refuses again: this process is not, or not any more, the one to ask. */
+  close(): void {
+    this.#answer = (_request, response) => refuse(response, notActiveHeader)
+  }
+
+  async #stop(): Promise<void> {
+    const deadline = Math.max(0, this.#context.config.process.shutdown_deadline - CLOSING_MS)
+    await Promise.all(this.#servers.map((server) => server.stop(deadline)))
+  }
+}
+
+function refuse(response: ServerResponse, header: string): void {
+  const body = '{"errcode":"M_UNKNOWN","error":"This process does not serve requests now; try again"}'
+  response.writeHead(503, {
+    ...corsHeaders,
+    'content-type': 'application/json',
+    'content-length': String(body.length),
+    'retry-after': '1',
+    [header]: '1',
+  })
+  response.end(body)
+}
