@@ -1,8 +1,10 @@
+import type { Metrics } from '@weft/kernel'
 import pg, { type QueryResultRow } from 'pg'
 import { type Connection, clientConfig } from './connection.ts'
 import { Dedicated } from './dedicated.ts'
 import { type CommitOutcomeUnknown, ConnectionLost, isStalePlan } from './errors.ts'
-import { messageOf, type RoundTripObserver, Session } from './session.ts'
+import { StatementCounts } from './metrics.ts'
+import { messageOf, Session } from './session.ts'
 import { type BoundSql, type Queryable, type Sql, sql, type Tx } from './sql.ts'
 import { Transaction } from './transaction.ts'
 
@@ -23,8 +25,7 @@ export interface DatabaseOptions {
   /** Connections at most (default 10). */
   readonly poolSize?: number
   readonly log?: StorageLog
-  /** Told about every round trip (see metrics.ts). */
-  readonly observe?: RoundTripObserver
+  readonly metrics?: Pick<Metrics, 'use'>
 }
 
 /**
@@ -36,9 +37,7 @@ export class Database implements Queryable {
   readonly #applicationName: string
   readonly #pool: pg.Pool
   readonly #sessions = new WeakMap<pg.PoolClient, Session>()
-  readonly #observe: RoundTripObserver
-  readonly #counts = new Map<string, number>()
-  #count = 0
+  readonly #counts: StatementCounts
 
   constructor(options: DatabaseOptions) {
     this.connection = options.connection
@@ -53,21 +52,17 @@ export class Database implements Queryable {
     this.#pool.on('error', warn)
     // A client that is checked out has no listener of the pool's; without one, a lost connection would end the process.
     this.#pool.on('connect', (client) => client.on('error', () => {}))
-    this.#observe = (statements, seconds, failed) => {
-      for (const { sql } of statements) this.#counts.set(sql.name, (this.#counts.get(sql.name) ?? 0) + 1)
-      this.#count += statements.length
-      options.observe?.(statements, seconds, failed)
-    }
+    this.#counts = new StatementCounts(this.#pool, options.metrics)
   }
 
   /** Statements sent since the start, BEGIN and COMMIT included. */
   get statementCount(): number {
-    return this.#count
+    return this.#counts.total
   }
 
   /** The same by statement name. */
   get statementCounts(): ReadonlyMap<string, number> {
-    return this.#counts
+    return this.#counts.byName
   }
 
   /**
@@ -126,11 +121,12 @@ export class Database implements Queryable {
 
   /** A connection of its own, for locks. The caller closes it. */
   async dedicated(applicationName = this.#applicationName): Promise<Dedicated> {
-    return await Dedicated.connect(this.connection, applicationName, this.#observe)
+    return await Dedicated.connect(this.connection, applicationName, this.#counts.roundTrip)
   }
 
   /** Waits for what is running and closes all connections. */
   async close(): Promise<void> {
+    this.#counts.close()
     await this.#pool.end()
   }
 
@@ -143,7 +139,7 @@ export class Database implements Queryable {
     }
     let session = this.#sessions.get(client)
     if (session === undefined) {
-      session = new Session(client, this.#observe)
+      session = new Session(client, this.#counts.roundTrip)
       this.#sessions.set(client, session)
     }
     try {

@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from '@jest/globals'
-import { bind, type Database, isFenced, isInvalidText, isUniqueViolation, sql } from '../src/index.ts'
+import { Metrics } from '@weft/kernel'
+import { bind, Database, isFenced, isInvalidText, isUniqueViolation, sql } from '../src/index.ts'
 import { onEveryPostgres } from './servers.ts'
 
 const insert = sql<{ name: string }>('t.insert', 'INSERT INTO users (name, creation_ts) VALUES ($1, $2) RETURNING name')
@@ -137,6 +138,19 @@ onEveryPostgres((server) => {
     await db.execute(sql('t.int', 'ALTER TABLE moving ALTER COLUMN value TYPE bigint USING value::bigint'))
     expect(await db.transaction(async (tx) => await tx.query(read))).toEqual([{ value: 2 }])
     expect(await db.commitPipeline([bind(read), bind(read)])).toEqual([[{ value: 2 }], [{ value: 2 }]])
+  })
+
+  test('what was sent shows in the metrics', async () => {
+    const metrics = new Metrics()
+    const counted = new Database({ connection: db.connection, applicationName: 'counted', metrics })
+    await counted.query(names)
+    await counted.commitPipeline([bind(names), bind(names)])
+    await counted.transaction(async (tx) => await tx.query(names))
+    expect(await metrics.value('weft_db_statements_total', { statement: 't.names' })).toBe(4)
+    expect(await metrics.value('weft_db_round_trip_seconds')).toBe(4)
+    expect(await metrics.value('weft_db_seconds_total', { statement: 'pipeline' })).toBeGreaterThan(0)
+    expect(await metrics.value('weft_db_connections', { state: 'idle' })).toBe(1)
+    await counted.close()
   })
 
   test('what PostgreSQL refuses can be told apart', async () => {

@@ -31,6 +31,7 @@ export function serverSettings({ major, socketDir, maxConnections, fsync }: Serv
     // Nobody replicates from here, so the log only has to survive a crash.
     wal_level: 'minimal',
     max_wal_senders: '0',
+    max_logical_replication_workers: '0',
     max_wal_size: '256MB',
     min_wal_size: '48MB',
     timezone: 'UTC',
