@@ -89,15 +89,21 @@ export function resolveV1(version: RoomVersion, states: readonly StateIds[], sou
 
   const rules = new Rules(version, source)
   for (const type of ['m.room.power_levels', 'm.room.join_rules', 'm.room.member']) {
+    // Conflicts of one pass do not see each other's outcome, as else the result would hang on the order they are taken in.
+    const passed: Array<[stateKey: string, eventId: string]> = []
     for (const conflict of conflicts.filter((one) => one.type === type)) {
       const [first, ...others] = conflict.events.sort((a, b) => -byDepthAndHash(a, b))
       if (first === undefined) continue
-      resolved.set(type, conflict.stateKey, first.eventId)
+      let chosen = first
       for (const event of others) {
+        resolved.set(type, conflict.stateKey, chosen.eventId)
         if (rules.isAllowed(event, resolved, false) !== true) break
-        resolved.set(type, conflict.stateKey, event.eventId)
+        chosen = event
       }
+      resolved.delete(type, conflict.stateKey)
+      passed.push([conflict.stateKey, chosen.eventId])
     }
+    for (const [stateKey, eventId] of passed) resolved.set(type, stateKey, eventId)
   }
   for (const { type, stateKey, events } of conflicts) {
     if (resolved.has(type, stateKey) || events.length === 0) continue
@@ -116,7 +122,8 @@ function byDepthAndHash(a: ResolutionEvent, b: ResolutionEvent): number {
 }
 
 /**
- * Step 1: the power events and what in their auth chains is in the full conflicted set.
+ * Step 1: the power events and what in their auth chains is in the full conflicted set. The chains are followed within that set:
+ * it holds all of a chain that the states do not share.
  * Spec: room version 2, "State resolution", "Power events" and "Algorithm".
  */
 function powerEvents(fullConflicted: ReadonlyMap<string, ResolutionEvent>): Map<string, ResolutionEvent> {
