@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '@weft/kernel'
-import { type BoundSql, CommitOutcomeUnknown, type Queryable, type Tx } from '@weft/storage'
+import { type BoundSql, CommitOutcomeUnknown, isUniqueViolation, type Queryable, type Tx } from '@weft/storage'
 import type { OutgoingAnnouncement } from './announcement.ts'
 import type { Announcer, ReplicationLog } from './announcer.ts'
 import { announcementsOf, type Committed, PositionTrack, type Taken } from './position-track.ts'
@@ -17,6 +17,7 @@ import {
   type Reaction,
   type ReactionsFor,
   type RedisStream,
+  type RowOf,
   reactionsByName,
   type StreamSet,
   type TableStream,
@@ -123,13 +124,13 @@ export class StreamWriter<All extends StreamSet = StreamSet> {
    * its position, in their order). Resolves to the rows once they are committed; the announcement is not waited for.
    * @throws FencedError when another process has become the writer; whatever `fn` and PostgreSQL throw
    */
-  async write<Row extends object>(
-    stream: TableStream<Row>,
+  async write<S extends TableStream>(
+    stream: S,
     count: number,
-    fn: (tx: Tx, ids: readonly number[]) => Promise<readonly NoInfer<Row>[]>,
-  ): Promise<readonly Row[]> {
+    fn: (tx: Tx, ids: readonly number[]) => Promise<readonly RowOf<S>[]>,
+  ): Promise<readonly RowOf<S>[]> {
     const reservation = this.reserve(stream, count)
-    let rows: readonly Row[] = []
+    let rows: readonly RowOf<S>[] = []
     let xid: string | undefined
     try {
       await this.#options.db.transaction(async (tx) => {
@@ -141,6 +142,8 @@ export class StreamWriter<All extends StreamSet = StreamSet> {
     } catch (err) {
       if (!(err instanceof CommitOutcomeUnknown) || xid === undefined) {
         reservation.abandon()
+        // A successor gives out the same ids: the old writer may run into its rows before it comes to the fence.
+        if (isUniqueViolation(err)) await this.#confirm()
         throw this.refused(err)
       }
       await this.#settle(
@@ -262,6 +265,16 @@ export class StreamWriter<All extends StreamSet = StreamSet> {
         track.stored(position)
         this.#announce(track)
       }
+    }
+  }
+
+  /** @throws FencedError where another process has become the writer */
+  async #confirm(): Promise<void> {
+    try {
+      await this.#options.db.commitPipeline([this.fence()])
+    } catch (err) {
+      const refused = this.refused(err)
+      if (refused instanceof FencedError) throw refused
     }
   }
 

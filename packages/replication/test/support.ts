@@ -1,6 +1,6 @@
 import { type Database, sql, type Tx } from '@weft/storage'
 import { RedisUnavailable, startRedis, type TestRedis } from '@weft/testkit'
-import { systemClock } from '../../kernel/src/clock.ts'
+import { systemClock } from '@weft/kernel'
 import {
   type Announcer,
   type CurrentStateDeltasRow,
@@ -249,12 +249,12 @@ export async function changeDevice(
   userId: string,
   inTransaction: (tx: Tx) => Promise<void> = async () => {},
 ): Promise<number> {
-  const [row] = await writer.write(deviceChangesStream, 1, async (tx, [position]) => {
+  const rows = await writer.write(deviceChangesStream, 1, async (tx, [position]) => {
     await tx.execute(insertDeviceChange, [position, userId, 'DEV', 'tokens_revoked'])
     await inTransaction(tx)
-    return [{ position: position!, userId, deviceId: 'DEV', change: 'tokens_revoked' }]
+    return [{ position: position!, userId, deviceId: 'DEV', change: 'tokens_revoked' as const }]
   })
-  return row!.position
+  return rows[0]!.position
 }
 
 /** Resolves once `holds()`; asked after every turn of the event loop, for as long as the test may run. */
