@@ -23,8 +23,10 @@ export type {
 } from './ports.ts'
 export { type JoinedRooms, type MembershipRefresher, ProfilePropagation, type ProfilePropagationOptions } from './profile-propagation.ts'
 export { type MemberProfile, ProfileReads, Profiles, profileLimits } from './profiles.ts'
+export { StoredReceiptEvents } from './receipt-events.ts'
 export { type ReceiptEvent, type ReceiptEvents, Receipts } from './receipts.ts'
 export { Registration, type RegistrationSettings } from './registration.ts'
+export { accountsRetention, type RetentionJob, type RetentionOptions } from './retention.ts'
 export {
   type AccountReads,
   type AccountReadsOptions,

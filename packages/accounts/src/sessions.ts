@@ -25,8 +25,8 @@ export interface Session {
 
 /** Waits until nobody believes any more what a row of device_changes has ended. */
 export interface RevocationAcks {
-  /** Resolves when all live instances have passed that position of device_changes, or after a second. */
-  passed(position: number): Promise<void>
+  /** Resolves once all live instances have passed that position, or after a second. */
+  waitForAcks(stream: typeof deviceChangesStream, position: number): Promise<unknown>
 }
 
 export interface SessionsOptions extends WriteStores {
@@ -75,7 +75,7 @@ export class Sessions {
       return this.#record(devices, userId, created ? 'device_created' : 'tokens_revoked', [{ position, deviceId }])
     })
     if (created) await this.#makeRoom(userId, deviceId)
-    if (revoked > 0) await this.#acks.passed(position)
+    if (revoked > 0) await this.#acks.waitForAcks(deviceChangesStream, position)
     return { deviceId, accessToken }
   }
 
@@ -120,7 +120,7 @@ export class Sessions {
       const changes = gone.map((deviceId, i) => ({ position: positions[i]!, deviceId }))
       return this.#record(devices, userId, 'device_deleted', changes)
     })
-    if (gone.length > 0) await this.#acks.passed(last)
+    if (gone.length > 0) await this.#acks.waitForAcks(deviceChangesStream, last)
   }
 
   /** Renames a device. @returns false when the user has no such device */
@@ -147,7 +147,7 @@ export class Sessions {
       await revoke(tx)
       return this.#record(new DevicesWriter(tx), userId, 'tokens_revoked', [{ position, deviceId }])
     })
-    await this.#acks.passed(position)
+    await this.#acks.waitForAcks(deviceChangesStream, position)
   }
 
   async #record(

@@ -1,9 +1,9 @@
 import type { KnownRoom } from './ports.ts'
 
-/** Who is typing where, kept outside PostgreSQL; replication's EphemeralStore implements it and tells the followers. */
+/** Who is typing where, kept outside PostgreSQL; replication's Typing implements it, tells the followers and ends it by time. */
 export interface TypingStore {
-  /** @param timeoutMs how long the user counts as typing; 0 ends it */
-  setTyping(room: KnownRoom, userId: string, timeoutMs: number): Promise<void>
+  /** @param timeoutMs how long the user counts as typing; undefined ends it */
+  setTyping(room: KnownRoom, userId: string, timeoutMs: number | undefined): Promise<unknown>
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000
@@ -20,6 +20,6 @@ export class Typing {
 
   /** @param timeoutMs as the client asked; capped at two minutes */
   async set(userId: string, room: KnownRoom, typing: boolean, timeoutMs: number = DEFAULT_TIMEOUT_MS): Promise<void> {
-    await this.#store.setTyping(room, userId, typing ? Math.min(timeoutMs, MAX_TIMEOUT_MS) : 0)
+    await this.#store.setTyping(room, userId, typing ? Math.min(timeoutMs, MAX_TIMEOUT_MS) : undefined)
   }
 }

@@ -36,12 +36,11 @@ export interface ServerInfoSettings {
  */
 const SPEC_VERSIONS = ['v1.1'] as const
 
-/** @param unstableFeatures names that the endpoints of the registry bring along */
-export function serverInfo(settings: ServerInfoSettings, unstableFeatures: Iterable<string>): ServerInfo {
-  const features = [...new Set(unstableFeatures)].sort()
+/** @param unstableFeatures what the endpoints bring along: the registry's `unstableFeatures()` */
+export function serverInfo(settings: ServerInfoSettings, unstableFeatures: Readonly<Record<string, boolean>>): ServerInfo {
   return {
     serverName: settings.server_name,
-    versions: { versions: SPEC_VERSIONS, unstable_features: Object.fromEntries(features.map((name) => [name, true])) },
+    versions: { versions: SPEC_VERSIONS, unstable_features: unstableFeatures },
     capabilities: capabilities(settings.default_room_version),
     wellKnownClient: settings.public_baseurl === undefined ? undefined : { 'm.homeserver': { base_url: settings.public_baseurl } },
     wellKnownSupport: wellKnownSupport(settings),

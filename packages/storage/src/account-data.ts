@@ -44,8 +44,8 @@ export class AccountDataWriter {
     return { types: row!.types, bytes: row!.bytes }
   }
 
-  /** @param content JSON text; undefined deletes the type, whose row then stays for readers that are behind */
-  async set(userId: string, roomNid: number, type: string, position: number, content: string | undefined): Promise<void> {
-    await this.#tx.query(upsert, [userId, roomNid, type, position, content ?? null])
+  /** @param content JSON text */
+  async set(userId: string, roomNid: number, type: string, position: number, content: string): Promise<void> {
+    await this.#tx.query(upsert, [userId, roomNid, type, position, content])
   }
 }

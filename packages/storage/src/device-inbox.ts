@@ -14,11 +14,14 @@ const usage = sql<{ user_id: string; device_id: string; messages: number; bytes:
      FROM device_inbox i JOIN unnest($1::text[], $2::text[]) AS d(user_id, device_id) ON d.user_id = i.user_id AND d.device_id = i.device_id
     GROUP BY i.user_id, i.device_id`,
 )
+// The device's row is held, so that no message is left behind by a device that is deleted meanwhile.
 const insert = sql(
   'deviceInbox.insert',
   `INSERT INTO device_inbox (stream_id, user_id, device_id, message_json)
-   SELECT stream_id, user_id, device_id, message_json
-     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS m(stream_id, user_id, device_id, message_json)`,
+   SELECT m.stream_id, m.user_id, m.device_id, m.message_json
+     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS m(stream_id, user_id, device_id, message_json)
+     JOIN devices d ON d.user_id = m.user_id AND d.device_id = m.device_id
+    ORDER BY m.user_id, m.device_id FOR KEY SHARE OF d`,
 )
 const removeDevices = sql('deviceInbox.removeDevices', 'DELETE FROM device_inbox WHERE user_id = $1 AND device_id = ANY($2::text[])')
 
