@@ -8,6 +8,10 @@ import type { Route } from './route.ts'
 
 /** Tries after which a request that may have reached its workers is answered 502. */
 const maxAttempts = 6
+/** An attempt that lasted longer was being served: its failure is a new one, not one more of the same. */
+const servedMs = 1_000
+/** Tries without a pause, of a request that reached nobody. */
+const quickAttempts = 4
 /** Tries after which a request that reached nobody is given up: a fault of this router, not a pause of a worker. */
 const maxUnsentAttempts = 200
 
@@ -30,7 +34,6 @@ export interface ExchangeObserver {
   ended(exchange: Exchange, status: number): void
   retried(exchange: Exchange, reason: RetryReason): void
   held(exchange: Exchange): void
-  notHeld(exchange: Exchange): void
   /** From sending a request to the head of its answer, in ms. */
   upstream(exchange: Exchange, ms: number): void
   upstreamFailed(exchange: Exchange, instance: KnownInstance, error: Error, stage: Stage): void
@@ -49,7 +52,6 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
   readonly headers: string[]
   /** null without a body; undefined when it streams from the client. */
   readonly body: Buffer | null | undefined
-  readonly deadline: number
   readonly requestId: string
   /** The class that served, or was to serve, the request: metric label. */
   servingClass: string
@@ -59,7 +61,9 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
   #tried: Set<KnownInstance> | undefined
   #attempts = 0
   #sentAt = 0
+  #deadline: number | undefined
   #waiting = false
+  #wasHeld = false
   #ended = false
 
   constructor(
@@ -80,13 +84,21 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
     this.body = body
     this.requestId = requestId
     this.#with = dependencies
-    this.deadline = dependencies.clock.monotonic() + dependencies.holdMs
     this.servingClass = route.servedBy[0] ?? 'none'
     res.once('close', () => this.#closed())
   }
 
   get bytes(): number {
     return 512 + (this.body?.length ?? 0)
+  }
+
+  /**
+   * Until when it is tried and held: counted from the first time that no instance served it, so that a long poll whose
+   * process dies after half a minute has its full time too.
+   */
+  get deadline(): number {
+    this.#deadline ??= this.#with.clock.monotonic() + this.#with.holdMs
+    return this.#deadline
   }
 
   /** True once the answer has begun or the request has ended: nothing can be said to the client any more. */
@@ -102,7 +114,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
   }
 
   retry(): void {
-    this.#leaveHold()
+    this.#waiting = false
     if (!this.#ended) this.start()
   }
 
@@ -112,18 +124,13 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
       this.#unavailable()
       return
     }
-    if (!this.#waiting) this.#with.observer.held(this)
+    if (!this.#wasHeld) this.#with.observer.held(this)
+    this.#wasHeld = true
     this.#waiting = true
   }
 
-  #leaveHold(): void {
-    if (!this.#waiting) return
-    this.#waiting = false
-    this.#with.observer.notHeld(this)
-  }
-
   expire(): void {
-    this.#leaveHold()
+    this.#waiting = false
     this.#unavailable()
   }
 
@@ -133,7 +140,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
 
   /** Sends the request to this instance. */
   sendTo(instance: KnownInstance): void {
-    this.#leaveHold()
+    this.#waiting = false
     this.#instance = instance
     this.servingClass = instance.class
     const number = ++this.#attempts
@@ -186,6 +193,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
       return
     }
     this.#with.observer.upstreamFailed(this, instance, error, stage)
+    if (this.#with.clock.monotonic() - this.#sentAt > servedMs) this.#deadline = undefined
     if (stage === 'unsent' && isUnreachable(error)) this.#with.book.unreachable(instance)
     else this.#with.book.undecided(instance)
     if (stage === 'answering') {
@@ -216,7 +224,9 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
       return
     }
     this.#with.observer.retried(this, reason)
-    this.start()
+    // A local fault, such as no file descriptors left, would otherwise be met again at once.
+    if (reason === 'unsent' && this.#attempts >= quickAttempts) this.#wait()
+    else this.start()
   }
 
   /** Ends the running attempt as a broken connection: its instance was given up. */
@@ -233,7 +243,6 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
     attempt?.cancel()
     if (this.#waiting) {
       this.#with.hold.remove(this)
-      this.#leaveHold()
     }
     answer(this.res, reply, this.#with.draining())
     this.#end(reply.status)
@@ -247,7 +256,6 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
     attempt?.cancel()
     if (this.#waiting) {
       this.#with.hold.remove(this)
-      this.#leaveHold()
     }
     this.#end(this.res.headersSent ? this.res.statusCode : 0)
   }

@@ -60,8 +60,9 @@ export interface InstanceBookEvents {
 /** First pause after a refused connection, in ms; it doubles with each refusal up to the last. */
 const setAsideFirstMs = 200
 const setAsideLastMs = 2_000
-/** How long an answer "not I" of a worker outweighs its announcement. */
-const refusedMs = 200
+/** How long a worker's answer that it is no active writer, or that it drains, outweighs its announcement, in ms. */
+const notActiveMs = 200
+const drainsMs = 3_000
 
 /**
  * The instances this router sends to: discovery's list, kept when discovery loses an instance without its goodbye, and
@@ -69,6 +70,8 @@ const refusedMs = 200
  */
 export class InstanceBook {
   readonly #byId = new Map<string, KnownInstance>()
+  /** Given up while discovery still lists them: nothing is heard of them before they announce something else. */
+  readonly #givenUp = new Map<string, InstanceState>()
   readonly #candidates = new Map<ServingClass, readonly KnownInstance[]>()
   readonly #directory: InstanceDirectory
   readonly #clock: MonotonicClock
@@ -96,8 +99,11 @@ export class InstanceBook {
     const listed = new Set<string>()
     for (const instance of this.#directory.instances()) {
       listed.add(instance.instance)
+      if (this.#givenUp.get(instance.instance) === instance.state) continue
+      this.#givenUp.delete(instance.instance)
       this.#put(instance)
     }
+    for (const id of this.#givenUp.keys()) if (!listed.has(id)) this.#givenUp.delete(id)
     for (const known of [...this.#byId.values()]) {
       if (listed.has(known.id) || known.lost) continue
       if (known.state === 'draining' || known.state === 'starting') this.#forget(known, undefined)
@@ -121,8 +127,7 @@ export class InstanceBook {
     known.lost = false
     if (!changed) return
     if (instance.state === 'ready' && known.state !== 'ready') known.readySince = now
-    // A drain seen by its answers is not undone by an announcement that was on its way.
-    if (!(known.state === 'draining' && instance.state === 'ready')) known.state = instance.state
+    known.state = instance.state
     known.epoch = epoch
     known.host = instance.host
     known.port = instance.port
@@ -232,8 +237,7 @@ export class InstanceBook {
   refused(known: KnownInstance, drains: boolean): void {
     known.trying = false
     known.servedAsWriter = false
-    if (drains) known.state = 'draining'
-    else known.setAsideUntil = this.#clock.monotonic() + refusedMs
+    known.setAsideUntil = this.#clock.monotonic() + (drains ? drainsMs : notActiveMs)
     this.#candidates.clear()
   }
 
@@ -244,6 +248,7 @@ export class InstanceBook {
 
   /** Gives an instance up that discovery lost and that no probe reached, or that a newer writer replaced. */
   giveUp(known: KnownInstance, reason: Error): void {
+    if (!known.lost) this.#givenUp.set(known.id, known.state)
     // Out of the candidates first: what its requests do next must not find it.
     this.#candidates.clear()
     this.#forget(known, reason)

@@ -1,18 +1,18 @@
 import { randomBytes } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Edge } from '@weft/http'
 import { buildConnector } from 'undici'
 import { affinityHash } from './affinity.ts'
 import type { Attempt, AttemptListener } from './attempt.ts'
 import { ConnectionPool } from './connection-pool.ts'
 import { Exchange, type ExchangeDependencies, type ExchangeObserver } from './exchange.ts'
+import { FrontDoor } from './front-door.ts'
 import { upstreamHeaders } from './headers.ts'
 import { Hold } from './hold.ts'
 import type { InstanceDirectory } from './instance.ts'
 import { InstanceBook, type KnownInstance, type MonotonicClock } from './instance-book.ts'
 import { LostInstances, type Probe } from './lost-instances.ts'
-import { answer, answerPreflight, type OwnAnswer, parserRefusal, rawAnswer } from './replies.ts'
+import { answer, answerPreflight, type OwnAnswer } from './replies.ts'
 import type { Route, RouteMatch, RouteTable } from './route.ts'
 import { SmallAttempt } from './small-attempt.ts'
 import { StreamedRequests } from './streamed-attempt.ts'
@@ -40,6 +40,7 @@ export const defaultLimits: RouterLimits = {
 }
 
 export interface RouterLog {
+  debug(fields: object, message: string): void
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
 }
@@ -53,7 +54,6 @@ export interface RouterOptions {
   readonly routes: RouteTable
   readonly directory: InstanceDirectory
   readonly secret: string
-  readonly trustedProxies: readonly string[]
   readonly limits: RouterLimits
   readonly clock: MonotonicClock
   readonly log: RouterLog
@@ -66,16 +66,15 @@ const sweepMs = 100
 const lostCheckEvery = 10
 const standbyCheckEvery = 5
 /** A replaced writer may finish writing what it has committed for this long; then its requests end. */
-const replacedSweeps = 10
+const replacedSweeps = 3
 
 /**
  * The public edge: finds the class of a request by its path, an instance by its key, and passes both bodies on. It keeps
  * nothing that another router would need.
  */
 export class Router {
-  readonly server: Server
   readonly #options: RouterOptions
-  readonly #edge: Edge
+  readonly #doors: FrontDoor[] = []
   readonly #hold: Hold<Exchange>
   readonly #book: InstanceBook
   readonly #lost: LostInstances
@@ -95,7 +94,6 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options
-    this.#edge = new Edge({ xForwarded: options.trustedProxies.length > 0, trustedProxies: options.trustedProxies })
     this.#hold = new Hold<Exchange>({ maxRequests: options.limits.heldRequests, maxBytes: options.limits.heldBytes })
     this.#book = new InstanceBook(options.directory, options.clock, {
       available: () => this.#hold.release(),
@@ -112,39 +110,29 @@ export class Router {
         ended: (exchange, status) => this.#ended(exchange, status),
         retried: (exchange, reason) => options.observer.retried(exchange, reason),
         held: (exchange) => options.observer.held(exchange),
-        notHeld: (exchange) => options.observer.notHeld(exchange),
         upstream: (exchange, ms) => options.observer.upstream(exchange, ms),
         upstreamFailed: (exchange, instance, error, stage) => options.observer.upstreamFailed(exchange, instance, error, stage),
       },
       draining: () => this.#draining,
       attempt: (exchange, instance, listener) => this.#attempt(exchange, instance, listener),
     }
-    // Uploads of many minutes are allowed; a small body has its own limit, and a connection without traffic ends.
-    this.server = createServer({ requestTimeout: 3_600_000, headersTimeout: 15_000, keepAliveTimeout: 65_000, noDelay: true })
-    this.server.timeout = 300_000
-    this.server.on('request', (req, res) => this.#request(req, res))
-    this.server.on('upgrade', (_req, socket) => {
-      socket.on('error', () => socket.destroy())
-      socket.end(rawAnswer('404 Not Found', 'M_UNRECOGNIZED', 'Unrecognized request'))
-      options.observer.answeredHere(404)
-    })
-    this.server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-      if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
-      else socket.end(parserRefusal(error.code))
-    })
     this.#sweepTimer = setInterval(() => this.#sweep(), sweepMs)
     this.#sweepTimer.unref()
   }
 
-  /** Listens; resolves with the port once connections are accepted. */
-  listen(port: number, host: string): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.server.once('error', reject)
-      this.server.listen(port, host, () => {
-        this.server.off('error', reject)
-        resolve((this.server.address() as AddressInfo).port)
-      })
-    })
+  /**
+   * Opens a public door; resolves with its port.
+   * @param edge whom this door believes about clients' addresses
+   * @param ipv6Only leaves IPv4 on the same port to another door
+   */
+  async listen(port: number, host: string, edge = new Edge(), ipv6Only = false): Promise<number> {
+    const door = new FrontDoor(
+      { request: (...all) => this.#request(...all), upgradeRefused: () => this.#options.observer.answeredHere(404) },
+      edge,
+    )
+    const listening = await door.listen(port, host, ipv6Only)
+    this.#doors.push(door)
+    return listening
   }
 
   /** Requests between their head and the end of their answer. */
@@ -152,13 +140,14 @@ export class Router {
     return this.#exchanges.size + this.#receiving.size
   }
 
-  get heldRequests(): number {
-    return this.#hold.size
+  /** Requests that wait for an instance, and the memory kept for them. */
+  get holding(): { readonly requests: number; readonly bytes: number } {
+    return { requests: this.#hold.size, bytes: this.#hold.bytes }
   }
 
-  /** True when there is a worker to send to: what /ready of a router says. */
-  get knowsWorkers(): boolean {
-    return this.#book.candidates('writer').length > 0 || this.#book.candidates('sync').length > 0
+  /** The workers that this router knows. */
+  instances(): Iterable<KnownInstance> {
+    return this.#book.all()
   }
 
   /**
@@ -170,8 +159,7 @@ export class Router {
     this.#draining = true
     // What waits for a worker is better off at another router at once.
     this.#hold.expire(0, true)
-    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()))
-    this.server.closeIdleConnections()
+    const closed = Promise.all(this.#doors.map((door) => door.stopAccepting()))
     let timer: NodeJS.Timeout | undefined
     const deadline = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, deadlineMs)
@@ -189,16 +177,16 @@ export class Router {
     clearInterval(this.#sweepTimer)
     this.#draining = true
     this.#book.close()
-    const closed = new Promise<void>((resolve) => (this.server.listening ? this.server.close(() => resolve()) : resolve()))
+    const closed = Promise.all(this.#doors.map((door) => door.stopAccepting()))
     // Answers written just now reach the kernel's buffers before their sockets close.
     await new Promise((resolve) => setImmediate(resolve))
-    this.server.closeAllConnections()
+    for (const door of this.#doors) door.closeAll()
     await closed
     for (const { pool } of this.#pools.values()) pool.close()
     this.#streamed.close()
   }
 
-  #request(req: IncomingMessage, res: ServerResponse): void {
+  #request(req: IncomingMessage, res: ServerResponse, edge: Edge): void {
     const { limits } = this.#options
     const method = req.method ?? 'GET'
     const url = req.url ?? '/'
@@ -222,14 +210,14 @@ export class Router {
     const chunked = req.headers['transfer-encoding'] !== undefined
     const length = Number(req.headers['content-length'] ?? 0)
     if (!chunked && length === 0) {
-      this.#send(req, res, route, params, null)
+      this.#send(req, res, edge, route, params, null)
     } else if (!chunked && !route.streams && length <= limits.smallBodyBytes) {
-      this.#receive(req, res, length, (body) => this.#send(req, res, route, params, body))
+      this.#receive(req, res, length, (body) => this.#send(req, res, edge, route, params, body))
     } else if (chunked && method !== 'PUT' && method !== 'POST') {
       // http-proxy drops Transfer-Encoding of a DELETE and sends its body after `Content-Length: 0`, where a worker would
       // read it as a request of its own: bodies with these methods are small, and go on from memory.
-      this.#receive(req, res, limits.smallBodyBytes, (body) => this.#send(req, res, route, params, body))
-    } else this.#send(req, res, route, params, undefined)
+      this.#receive(req, res, limits.smallBodyBytes, (body) => this.#send(req, res, edge, route, params, body))
+    } else this.#send(req, res, edge, route, params, undefined)
   }
 
   #answerHere(req: IncomingMessage, res: ServerResponse, reply: OwnAnswer): void {
@@ -264,11 +252,12 @@ export class Router {
   #send(
     req: IncomingMessage,
     res: ServerResponse,
+    edge: Edge,
     route: Route,
     params: Readonly<Record<string, string>>,
     body: Buffer | null | undefined,
   ): void {
-    const clientAddress = this.#edge.clientAddress(req, false)
+    const clientAddress = edge.clientAddress(req, false)
     const requestId = `${this.#requestIdPrefix}-${(this.#requestNumber++).toString(36)}`
     const headers = upstreamHeaders(req.rawHeaders, req.headers.connection, { secret: this.#options.secret, clientAddress, requestId })
     const keyHash = affinityHash(route.affinity, params, req.headers.authorization, req.url ?? '/', clientAddress)
@@ -297,7 +286,11 @@ export class Router {
     this.#exchanges.delete(exchange)
     this.#options.observer.ended(exchange, status)
     // A connection whose answer began before the drain said nothing of closing.
-    if (this.#draining) setImmediate(() => this.server.closeIdleConnections())
+    if (this.#draining) setImmediate(() => this.#closeIdle())
+  }
+
+  #closeIdle(): void {
+    for (const door of this.#doors) door.closeIdle()
   }
 
   #removed(instance: KnownInstance, reason: Error | undefined): void {

@@ -59,21 +59,26 @@ export class StreamedRequests {
     this.#attempts.set(req, attempt)
     // http-proxy sends what `req.headers` holds.
     req.headers = asObject(headers, length)
-    this.#proxy.web(
-      req,
-      res,
-      {
-        target: { host: target.host, port: target.port, protocol: 'http:' },
-        agent: this.#agent,
-        // The path goes on byte for byte; http-proxy would otherwise resolve `..` in it.
-        toProxy: true,
-        selfHandleResponse: true,
-        connectTimeout: 1_500,
-        proxyTimeout: 240_000,
-        buffer: attempt.body,
-      },
-      (error) => attempt.broke(error),
-    )
+    try {
+      this.#proxy.web(
+        req,
+        res,
+        {
+          target: { host: target.host, port: target.port, protocol: 'http:' },
+          agent: this.#agent,
+          // The path goes on byte for byte; http-proxy would otherwise resolve `..` in it.
+          toProxy: true,
+          selfHandleResponse: true,
+          connectTimeout: 1_500,
+          proxyTimeout: 240_000,
+          buffer: attempt.body,
+        },
+        (error) => attempt.broke(error),
+      )
+    } catch (error) {
+      // node:http throws for what it will not send, such as characters that the parser let pass.
+      attempt.broke(error instanceof Error ? error : new Error(String(error)))
+    }
     return attempt
   }
 

@@ -19,13 +19,13 @@ describe('hold', () => {
     const router = await bench.router()
     const sends = Array.from({ length: 20 }, (_, i) => bench.call('PUT', send(i), { body: `{"n":${i}}` }))
     const creation = bench.call('POST', create, { body: '{}' })
-    await until(() => router.heldRequests === 21)
+    await until(() => router.holding.requests === 21)
     expect((await bench.call('GET', versions)).status).toBe(200)
     const writer = await bench.worker('writer-1', 'writer')
     expect((await Promise.all([...sends, creation])).map((answer) => answer.status)).toEqual(Array(21).fill(200))
     expect(writer.seen.map((seen) => seen.body).sort()).toEqual([...Array.from({ length: 20 }, (_, i) => `{"n":${i}}`), '{}'].sort())
     expect(bench.counted.held).toBe(21)
-    expect(router.heldRequests).toBe(0)
+    expect(router.holding.requests).toBe(0)
   })
 
   test('after the time allowed a held request is answered 503 with Retry-After and CORS', async () => {
@@ -40,10 +40,10 @@ describe('hold', () => {
   test('it is bounded in requests and in bytes', async () => {
     const router = await bench.router({ heldRequests: 2, heldBytes: 20_000 })
     const held = [bench.call('PUT', send(1), { body: '{}' })]
-    await until(() => router.heldRequests === 1)
+    await until(() => router.holding.requests === 1)
     expect((await bench.call('PUT', send(2), { body: 'x'.repeat(20_000) })).status).toBe(503)
     held.push(bench.call('PUT', send(3), { body: '{}' }))
-    await until(() => router.heldRequests === 2)
+    await until(() => router.holding.requests === 2)
     expect((await bench.call('PUT', send(4), { body: '{}' })).status).toBe(503)
     await bench.worker('writer-1', 'writer')
     expect((await Promise.all(held)).map((answer) => answer.status)).toEqual([200, 200])
@@ -53,9 +53,9 @@ describe('hold', () => {
     const router = await bench.router()
     const socket = connect(bench.port, '127.0.0.1')
     socket.write(`PUT ${send(1)} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}`)
-    await until(() => router.heldRequests === 1)
+    await until(() => router.holding.requests === 1)
     socket.destroy()
-    await until(() => router.heldRequests === 0 && router.inFlight === 0)
+    await until(() => router.holding.requests === 0 && router.inFlight === 0)
     const writer = await bench.worker('writer-1', 'writer')
     await bench.call('PUT', send(2), { body: '{}' })
     expect(writer.seen).toHaveLength(1)
@@ -70,7 +70,7 @@ describe('hold', () => {
       })
       const router = await bench.router()
       const creation = bench.call('POST', create, { body: '{"name":"x"}' })
-      await until(() => old.seen.length > 0 && router.heldRequests === 1)
+      await until(() => old.seen.length > 0 && router.holding.requests === 1)
       old.state = 'draining'
       const next = await new Worker('writer-next', 'writer').start()
       bench.directory.list(old, next)
@@ -117,7 +117,7 @@ describe('a worker dies', () => {
       bench.call('PUT', send(1), { body: '2' }),
       bench.call('PUT', send(2), { body: '3' }),
     ]
-    await until(() => router.heldRequests === 3)
+    await until(() => router.holding.requests === 3)
     const again = await new Worker('writer-1', 'writer').start(port)
     expect((await Promise.all(requests)).map((answer) => answer.status)).toEqual([200, 200, 200])
     expect(again.seen.map((seen) => seen.body).sort()).toEqual(['1', '2', '3'])
@@ -152,6 +152,18 @@ describe('a worker dies', () => {
     await waiting.kill()
     expect(json(await poll)).toEqual({ by: 'sync-2' })
     expect(other.seen[0]?.url).toBe(`${syncPath}?since=s1`)
+  })
+
+  test('the time allowed counts from the death of the process, not from the beginning of a long poll', async () => {
+    const waiting = await bench.worker('sync-1', 'sync', () => {})
+    const router = await bench.router({ holdMs: 1_500 })
+    const began = performance.now()
+    const poll = bench.call('GET', syncPath)
+    await until(() => waiting.seen.length === 1 && performance.now() - began > 1_600)
+    await waiting.kill()
+    await until(() => router.holding.requests === 1)
+    await bench.worker('sync-2', 'sync')
+    expect(json(await poll)).toEqual({ by: 'sync-2' })
   })
 
   test('killed in the middle of a large answer: the client sees that it is cut', async () => {
@@ -250,6 +262,9 @@ describe('discovery', () => {
     bench.directory.list(stopped, next)
     expect(json(await bench.call('PUT', send(2), { body: '{}' }))).toEqual({ by: 'writer-2' })
     expect(json(await hanging)).toEqual({ by: 'writer-2' })
+    // Discovery goes on listing it until its time to live is over.
+    bench.directory.list(next, stopped)
+    expect(json(await bench.call('PUT', send(3), { body: '{}' }))).toEqual({ by: 'writer-2' })
     expect(stopped.seen).toHaveLength(1)
     await next.kill()
   })
@@ -267,7 +282,7 @@ describe('discovery', () => {
     const router = await bench.router()
     await writer.kill()
     const sends = Array.from({ length: 5 }, (_, i) => bench.call('PUT', send(i), { body: '{}' }))
-    await until(() => standby.seen.length >= 1 && router.heldRequests === 5)
+    await until(() => standby.seen.length >= 1 && router.holding.requests === 5)
     active = true
     expect((await Promise.all(sends)).map((answer) => json(answer))).toEqual(Array(5).fill({ by: 'writer-2' }))
     expect(json(await bench.call('POST', create, { body: '{}' }))).toEqual({ by: 'writer-2' })
@@ -298,7 +313,7 @@ describe('drain', () => {
     const router = await bench.router()
     const poll = bench.call('GET', syncPath)
     const held = bench.call('PUT', send(1), { body: '{}' })
-    await until(() => sync.seen.length === 1 && router.heldRequests === 1)
+    await until(() => sync.seen.length === 1 && router.holding.requests === 1)
     const drained = router.drain(300)
     const first = await held
     expect([first.status, first.headers['retry-after'], first.headers.connection]).toEqual([503, '1', 'close'])

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { Edge } from '@weft/http'
 import { Bench, json, until } from './harness.ts'
 
 let bench: Bench
@@ -60,7 +61,7 @@ describe('R41: headers', () => {
 
   test("behind a trusted proxy the client's address is the nearest that is not trusted", async () => {
     const sync = await bench.worker('sync-1', 'sync')
-    await bench.router({}, { trustedProxies: ['127.0.0.0/8', '10.0.0.0/8'] })
+    await bench.router({}, {}, new Edge({ xForwarded: true, trustedProxies: ['127.0.0.0/8', '10.0.0.0/8'] }))
     await bench.call('GET', versions, { headers: { 'x-forwarded-for': '6.6.6.6, 198.51.100.7, 10.1.2.3' } })
     expect(sync.seen[0]?.headers['x-forwarded-for']).toBe('198.51.100.7')
   })

@@ -9,7 +9,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
-import { endpointFactory, Registry, type ServingClass } from '@weft/http'
+import { Edge, endpointFactory, Registry, type ServingClass } from '@weft/http'
 import { z } from 'zod'
 import type { Exchange } from '../src/exchange.ts'
 import type { Instance, InstanceDirectory, InstanceState } from '../src/instance.ts'
@@ -234,16 +234,15 @@ export class Bench {
     return worker
   }
 
-  async router(limits: Partial<RouterLimits> = {}, options: Partial<RouterOptions> = {}): Promise<Router> {
+  async router(limits: Partial<RouterLimits> = {}, options: Partial<RouterOptions> = {}, edge = new Edge()): Promise<Router> {
     const { counted } = this
     const router = new Router({
       routes: new RegistryRoutes(registry),
       directory: this.directory,
       secret: 'internal-secret',
-      trustedProxies: [],
       limits: { ...defaultLimits, ...limits },
       clock: { monotonic: () => performance.now() },
-      log: { info() {}, warn() {} },
+      log: { debug() {}, info() {}, warn() {} },
       probe: httpProbe,
       observer: {
         ended: (exchange: Exchange, status) =>
@@ -252,14 +251,13 @@ export class Bench {
         held: () => {
           counted.held++
         },
-        notHeld() {},
         upstream() {},
         upstreamFailed() {},
         answeredHere: (status) => counted.answeredHere.push(status),
       },
       ...options,
     })
-    this.port = await router.listen(0, '127.0.0.1')
+    this.port = await router.listen(0, '127.0.0.1', edge)
     this.#closers.unshift(() => router.close())
     return router
   }

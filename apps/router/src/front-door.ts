@@ -1,0 +1,66 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Edge } from '@weft/http'
+import { parserRefusal, rawAnswer } from './replies.ts'
+
+/** What stands behind the door. */
+export interface Doorkeeper {
+  request(req: IncomingMessage, res: ServerResponse, edge: Edge): void
+  upgradeRefused(): void
+}
+
+/** A public listener. `edge` says whom it believes about clients' addresses. */
+export class FrontDoor {
+  readonly #server: Server
+
+  constructor(keeper: Doorkeeper, edge: Edge) {
+    // Uploads of many minutes are allowed; a small body has its own limit, and a connection without traffic ends.
+    this.#server = createServer({
+      requestTimeout: 3_600_000,
+      headersTimeout: 15_000,
+      keepAliveTimeout: 65_000,
+      maxHeaderSize: 16 * 1024,
+      noDelay: true,
+    })
+    this.#server.timeout = 300_000
+    this.#server.on('request', (req, res) => keeper.request(req, res, edge))
+    this.#server.on('upgrade', (_req, socket) => {
+      socket.on('error', () => socket.destroy())
+      socket.end(rawAnswer('404 Not Found', 'M_UNRECOGNIZED', 'Unrecognized request'))
+      keeper.upgradeRefused()
+    })
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+      else socket.end(parserRefusal(error.code))
+    })
+  }
+
+  /**
+   * Listens; resolves with the port once connections are accepted.
+   * @param ipv6Only leaves IPv4 on the same port to another door
+   */
+  listen(port: number, host: string, ipv6Only = false): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen({ port, host, ipv6Only, backlog: 1024 }, () => {
+        this.#server.off('error', reject)
+        resolve((this.#server.address() as AddressInfo).port)
+      })
+    })
+  }
+
+  /** Stops accepting; resolves once the last connection has ended. */
+  stopAccepting(): Promise<void> {
+    const closed = new Promise<void>((resolve) => (this.#server.listening ? this.#server.close(() => resolve()) : resolve()))
+    this.closeIdle()
+    return closed
+  }
+
+  closeIdle(): void {
+    this.#server.closeIdleConnections()
+  }
+
+  closeAll(): void {
+    this.#server.closeAllConnections()
+  }
+}
