@@ -23,7 +23,7 @@ export interface DoorAddress {
 
 /**
  * The HTTP side of a process: listens from the start, refuses with 503 until it is opened, and then answers from the registry.
- * Stops when the process does: new requests are refused, what is in flight finishes.
+ * Whoever composes the process stops it before everything that handlers use.
  */
 export class Door {
   readonly #context: ProcessContext
@@ -33,7 +33,6 @@ export class Door {
 
   constructor(context: ProcessContext) {
     this.#context = context
-    context.lifecycle.onStop('HTTP server', () => this.#stop())
   }
 
   /** Listens; returns the port, which an address with port 0 leaves to the system. */
@@ -49,7 +48,9 @@ export class Door {
   }
 
   /** Begins to answer. */
-  open(options: Pick<MountOptions, 'registry' | 'services' | 'authenticator' | 'rateLimiter' | 'edge' | 'isUnavailable'>): void {
+  open(
+    options: Pick<MountOptions, 'registry' | 'services' | 'authenticator' | 'rateLimiter' | 'edge' | 'isUnavailable' | 'onAuthenticated'>,
+  ): void {
     const { log, metrics, clock, lifecycle } = this.#context
     const app = express()
     app.disable('x-powered-by')
@@ -63,7 +64,8 @@ export class Door {
     this.#answer = (_request, response) => refuse(response, notActiveHeader)
   }
 
-  async #stop(): Promise<void> {
+  /** Stops accepting and lets what is in flight finish, within the process's deadline. */
+  async stop(): Promise<void> {
     const deadline = Math.max(0, this.#context.config.process.shutdown_deadline - CLOSING_MS)
     await Promise.all(this.#servers.map((server) => server.stop(deadline)))
   }

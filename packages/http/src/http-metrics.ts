@@ -11,7 +11,12 @@ export const httpMetrics = defineMetrics({
     labels: ['endpoint'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
   },
-  shed: { type: 'counter', name: 'weft_http_requests_shed_total', help: 'Requests refused with 503 because the process was full', labels: [] },
+  shed: {
+    type: 'counter',
+    name: 'weft_http_requests_shed_total',
+    help: 'Requests refused with 503 because the process was full',
+    labels: [],
+  },
   inFlight: { type: 'gauge', name: 'weft_http_requests_in_flight', help: 'Requests being answered, long polls included', labels: [] },
 })
 

@@ -35,6 +35,8 @@ export interface MountOptions {
   readonly isUnavailable?: UnavailableTest
   /** Shared with {@link HttpServer}, which waits for it when it stops. */
   readonly inFlight?: InFlight
+  /** Told about every authenticated request: where devices are seen. */
+  readonly onAuthenticated?: (requester: Requester, from: { readonly ip: string; readonly userAgent: string }) => void
   /** Bytes of request bodies held at once. Default 64 MiB. */
   readonly maxBodyBytesHeld?: number
 }
@@ -82,6 +84,7 @@ class Mount {
     this.#inFlight = options.inFlight ?? new InFlight(DEFAULT_MAX_IN_FLIGHT)
     this.#bodies = new BodyBudget(options.maxBodyBytesHeld ?? DEFAULT_BODY_BYTES_HELD)
     this.#isUnavailable = options.isUnavailable ?? (() => false)
+    options.metrics.inFlight.sample(() => this.#inFlight.count)
     for (const endpoint of options.registry.endpoints) {
       const served = (endpoint.servedBy as ServingClass[]).find((name) => options.services[name] !== undefined)
       if (served === undefined) continue
@@ -97,11 +100,7 @@ class Mount {
       this.#options.metrics.shed.inc()
       return exchange.fail(overloaded('The server is busy'))
     }
-    this.#options.metrics.inFlight.set(this.#inFlight.count)
-    response.once('close', () => {
-      this.#inFlight.leave()
-      this.#options.metrics.inFlight.set(this.#inFlight.count)
-    })
+    response.once('close', () => this.#inFlight.leave())
     try {
       const match = this.#options.registry.matcher.match(exchange.method, exchange.path)
       const route = match.kind === 'found' ? this.#routes.get(match.endpoint) : undefined
@@ -122,6 +121,7 @@ class Mount {
       const required = endpoint.auth === 'accessToken'
       requester = await authenticateRequest(authenticator, token, { required, lockedAllowed: endpoint.lockedAllowed === true })
       exchange.user = requester?.userId
+      if (requester !== undefined) this.#options.onAuthenticated?.(requester, exchange)
     }
     if (endpoint.rateLimit !== undefined) await rateLimiter.check(endpoint.rateLimit, { ip: exchange.ip, requester })
     const query = route.readQuery === undefined ? NO_QUERY : route.readQuery(exchange.query)
@@ -251,7 +251,7 @@ class Exchange {
     const endpoint = this.endpoint?.id ?? NO_ENDPOINT
     // nginx's number for "client closed request": no status went out, or not all of the answer.
     const status = answered ? this.#response.statusCode : 499
-    this.#options.metrics.requests.inc({ endpoint, status: String(status) })
+    this.#options.metrics.requests.inc({ endpoint, status })
     this.#options.metrics.duration.observe({ endpoint }, ms / 1000)
     const line: AccessLine = {
       requestId: this.requestId,

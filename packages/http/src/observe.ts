@@ -1,3 +1,5 @@
+import { defineMetrics, durationBuckets, type Instruments } from '@weft/kernel'
+
 /** Where log lines go; the kernel's logger is one. */
 export interface HttpLog {
   info(fields: object, message: string): void
@@ -5,15 +7,36 @@ export interface HttpLog {
   error(fields: object, message: string): void
 }
 
-/** What the edge counts. Labels are endpoint ids, classes of limits and status codes: nothing that a client chooses. */
-export interface HttpMetrics {
-  requests: { inc(labels: { endpoint: string; status: string }): void }
-  /** Seconds from the request's head to the end of its answer. */
-  duration: { observe(labels: { endpoint: string }, seconds: number): void }
-  /** Requests refused with 503 because the process is full. */
-  shed: { inc(): void }
-  inFlight: { set(count: number): void }
-}
+/** What the edge counts. Labels are endpoint ids and status codes: nothing that a client chooses. */
+export const httpMetrics = defineMetrics({
+  requests: {
+    type: 'counter',
+    name: 'weft_http_requests_total',
+    help: 'Requests answered, by endpoint and status; 499: the client left before its answer.',
+    labels: ['endpoint', 'status'],
+  },
+  duration: {
+    type: 'histogram',
+    name: 'weft_http_request_duration_seconds',
+    help: 'From the head of a request to the end of its answer. Long polls take as long as they wait.',
+    labels: ['endpoint'],
+    buckets: durationBuckets,
+  },
+  shed: {
+    type: 'counter',
+    name: 'weft_http_requests_shed_total',
+    help: 'Requests refused with 503 because the process was full.',
+    labels: [],
+  },
+  inFlight: {
+    type: 'gauge',
+    name: 'weft_http_requests_in_flight',
+    help: 'Requests being answered, long polls included.',
+    labels: [],
+  },
+})
+
+export type HttpMetrics = Instruments<typeof httpMetrics>
 
 /** The endpoint label of what matched none. */
 export const NO_ENDPOINT = 'none'

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
+import { Metrics } from '@weft/kernel'
 import express from 'express'
 import { z } from 'zod'
 import {
@@ -8,6 +9,7 @@ import {
   type Authenticator,
   endpointFactory,
   HttpServer,
+  httpMetrics,
   InFlight,
   type MountOptions,
   mountEndpoints,
@@ -87,7 +89,7 @@ export interface TestServer extends AsyncDisposable {
   readonly inFlight: InFlight
   readonly drain: AbortController
   readonly lines: { level: string; fields: Record<string, unknown>; message: string }[]
-  readonly counted: { endpoint: string; status: string }[]
+  readonly metrics: Metrics
   readonly tokens: KnownTokens
   /** Waits until `count` access lines are written: a line is written after its answer is out. */
   accessLines(count: number): Promise<Record<string, unknown>[]>
@@ -105,7 +107,7 @@ export async function startServer(endpoints: readonly AnyEndpoint[], options: Pa
   const inFlight = options.inFlight ?? new InFlight(1000)
   const drain = new AbortController()
   const lines: TestServer['lines'] = []
-  const counted: TestServer['counted'] = []
+  const metrics = new Metrics()
   const waiting: (() => void)[] = []
   const write = (level: string) => (fields: object, message: string) => {
     lines.push({ level, fields: fields as Record<string, unknown>, message })
@@ -120,12 +122,7 @@ export async function startServer(endpoints: readonly AnyEndpoint[], options: Pa
     authenticator: tokens,
     rateLimiter: { check: async () => {} },
     log,
-    metrics: {
-      requests: { inc: (labels) => void counted.push(labels) },
-      duration: { observe: () => {} },
-      shed: { inc: () => {} },
-      inFlight: { set: () => {} },
-    },
+    metrics: metrics.use(httpMetrics),
     clock: { monotonic: () => performance.now() },
     draining: drain.signal,
     ...options,
@@ -140,7 +137,7 @@ export async function startServer(endpoints: readonly AnyEndpoint[], options: Pa
     inFlight,
     drain,
     lines,
-    counted,
+    metrics,
     tokens,
     async accessLines(count) {
       for (;;) {

@@ -222,10 +222,9 @@ describe('mountEndpoints', () => {
       userAgent: 'test/1',
     })
     expect(second).toMatchObject({ endpoint: 'none', path: '/nowhere/constructor', status: 404, user: undefined })
-    expect(server.counted).toEqual([
-      { endpoint: 'client.echo', status: '200' },
-      { endpoint: 'none', status: '404' },
-    ])
+    expect(await server.metrics.value('weft_http_requests_total', { endpoint: 'client.echo', status: 200 })).toBe(1)
+    expect(await server.metrics.value('weft_http_requests_total', { endpoint: 'none', status: 404 })).toBe(1)
+    expect(await server.metrics.value('weft_http_request_duration_seconds', { endpoint: 'client.echo' })).toBe(1)
   })
 
   test('R34 access tokens are in no log line and no metric, wherever a client puts them', async () => {
@@ -247,7 +246,7 @@ describe('mountEndpoints', () => {
     await server.send('GET', `${ECHO}%3Faccess%5ftoken%3Dopaque_secret`)
     await server.send('GET', '/wft%5Falice_1', { headers: { 'user-agent': 'x wft_alice_1' } })
     await server.accessLines(6)
-    const logged = JSON.stringify([server.lines, server.counted])
+    const logged = JSON.stringify([server.lines, await server.metrics.text()])
     expect(logged).not.toMatch(/alice_1|opaque_secret/)
     expect(logged).toContain('this is a bug')
   })
