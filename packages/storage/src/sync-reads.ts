@@ -1,0 +1,496 @@
+import { fromPgText, toPgText } from './pg-text.ts'
+import { type Queryable, sql } from './sql.ts'
+
+/** A user's membership of a room, with what /sync needs to know of the room. */
+export interface UserRoomRow {
+  readonly roomNid: number
+  readonly roomId: string
+  readonly roomVersion: string
+  readonly membership: string
+  readonly eventNid: number
+  /** Position of the membership event. */
+  readonly position: number
+}
+
+/** A change of a user's own membership, as the current-state deltas tell it. */
+export interface MembershipChangeRow {
+  readonly roomNid: number
+  readonly roomId: string
+  readonly roomVersion: string
+  readonly position: number
+  readonly eventNid: number | undefined
+  /** The events' client JSON; absent where the key was absent before, or left the state. */
+  readonly json: string | undefined
+  readonly prevJson: string | undefined
+}
+
+/** An event with the two others its client form shows parts of: the one it replaces and the one that redacts it. */
+export interface SyncEventRow {
+  readonly eventNid: number
+  readonly roomNid: number
+  readonly roomVersion: string
+  /** Absent for what is in no timeline. */
+  readonly position: number | undefined
+  readonly eventId: string
+  readonly type: string
+  readonly stateKey: string | undefined
+  readonly sender: string
+  readonly json: string
+  readonly replaced: { readonly eventId: string; readonly json: string; readonly redacted: boolean } | undefined
+  readonly redaction: { readonly eventId: string; readonly json: string } | undefined
+}
+
+/** A stretch of a room's timeline: positions in (`since`, `until`], the newest `limit` of them. */
+export interface TimelineRange {
+  readonly roomNid: number
+  readonly since: number
+  readonly until: number
+  readonly limit: number
+}
+
+/** What of a filter PostgreSQL applies; types may have `*`. */
+export interface TimelineFilter {
+  readonly types: readonly string[] | undefined
+  readonly notTypes: readonly string[]
+  readonly senders: readonly string[] | undefined
+  readonly notSenders: readonly string[]
+}
+
+export interface StateNidRow {
+  readonly roomNid: number
+  readonly type: string
+  readonly stateKey: string
+  readonly eventNid: number
+}
+
+export interface SyncDeltaRow {
+  readonly roomNid: number
+  readonly position: number
+  readonly type: string
+  readonly stateKey: string
+  readonly eventNid: number | undefined
+  readonly prevEventNid: number | undefined
+}
+
+export interface SyncReceiptRow {
+  readonly roomNid: number
+  readonly position: number
+  readonly receiptType: string
+  readonly userId: string
+  readonly threadId: string | undefined
+  readonly eventId: string
+  readonly ts: number
+}
+
+export interface SyncAccountDataRow {
+  readonly roomNid: number | undefined
+  readonly position: number
+  readonly type: string
+  readonly content: string | undefined
+}
+
+/** Counts and the first members of a room; `heroes` may contain the reader, who is never shown to himself. */
+export interface RoomSummaryRow {
+  readonly roomNid: number
+  readonly joined: number
+  readonly invited: number
+  readonly heroes: readonly string[]
+}
+
+export interface InboxRow {
+  readonly position: number
+  readonly messageJson: string
+}
+
+const userRooms = sql<{
+  room_nid: number
+  room_id: string
+  room_version: string
+  membership: string
+  event_nid: number
+  event_stream_ordering: number
+}>(
+  'sync.userRooms',
+  `SELECT m.room_nid, r.room_id, r.room_version, m.membership, m.event_nid, m.event_stream_ordering
+   FROM room_memberships m JOIN rooms r USING (room_nid)
+   WHERE m.user_id = $1 AND (m.membership IN ('join', 'invite', 'knock') OR m.event_stream_ordering > $2)`,
+)
+type ChangeColumns = {
+  room_nid: number
+  room_id: string
+  room_version: string
+  stream_id: number
+  event_nid: number | null
+  json: string | null
+  prev_json: string | null
+}
+const leftRooms = sql<ChangeColumns>(
+  'sync.leftRooms',
+  `SELECT m.room_nid, r.room_id, r.room_version, d.stream_id, d.event_nid, e.json, p.json AS prev_json
+   FROM room_memberships m JOIN rooms r USING (room_nid)
+   JOIN current_state_delta_stream d ON d.room_nid = m.room_nid AND d.stream_id <= $2 AND d.type = 'm.room.member' AND d.state_key = $1
+   LEFT JOIN events e ON e.event_nid = d.event_nid LEFT JOIN events p ON p.event_nid = d.prev_event_nid
+   WHERE m.user_id = $1 AND m.membership IN ('leave', 'ban') AND NOT m.forgotten
+   ORDER BY d.stream_id`,
+)
+const membershipChanges = sql<ChangeColumns>(
+  'sync.membershipChanges',
+  `SELECT m.room_nid, r.room_id, r.room_version, d.stream_id, d.event_nid, e.json, p.json AS prev_json
+   FROM room_memberships m JOIN rooms r USING (room_nid)
+   JOIN current_state_delta_stream d ON d.room_nid = m.room_nid AND d.stream_id > $2 AND d.stream_id <= $3
+     AND d.type = 'm.room.member' AND d.state_key = $1
+   LEFT JOIN events e ON e.event_nid = d.event_nid LEFT JOIN events p ON p.event_nid = d.prev_event_nid
+   WHERE m.user_id = $1 AND (m.membership IN ('join', 'invite', 'knock') OR m.event_stream_ordering > $2)
+   ORDER BY d.stream_id`,
+)
+
+type EventColumns = {
+  event_nid: number
+  room_nid: number
+  room_version: string
+  stream_ordering: number | null
+  event_id: string
+  type: string
+  state_key: string | null
+  sender: string
+  json: string
+  replaced_id: string | null
+  replaced_json: string | null
+  replaced_redacted_by: number | null
+  redaction_id: string | null
+  redaction_json: string | null
+}
+const EVENT_COLUMNS = `e.event_nid, e.room_nid, r.room_version, e.stream_ordering, e.event_id, e.type, e.state_key, e.sender, e.json,
+  p.event_id AS replaced_id, p.json AS replaced_json, p.redacted_by AS replaced_redacted_by,
+  b.event_id AS redaction_id, b.json AS redaction_json`
+const EVENT_JOINS = `JOIN rooms r ON r.room_nid = e.room_nid
+  LEFT JOIN events p ON p.event_nid = e.replaces_state LEFT JOIN events b ON b.event_nid = e.redacted_by`
+
+// Rejected and soft-failed events have no position; asking for the flags too keeps them out whatever wrote the row (R12).
+const timelines = sql<EventColumns>(
+  'sync.timelines',
+  `SELECT ${EVENT_COLUMNS}
+   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::int[]) AS w(room_nid, since, until, lim)
+   CROSS JOIN LATERAL (
+     SELECT * FROM events t
+     WHERE t.room_nid = w.room_nid AND t.stream_ordering > w.since AND t.stream_ordering <= w.until
+       AND t.rejection_reason IS NULL AND NOT t.soft_failed
+       AND ($5::text[] IS NULL OR t.type LIKE ANY($5)) AND ($6::text[] IS NULL OR NOT t.type LIKE ANY($6))
+       AND ($7::text[] IS NULL OR t.sender = ANY($7)) AND ($8::text[] IS NULL OR t.sender <> ALL($8))
+     ORDER BY t.stream_ordering DESC LIMIT w.lim) e
+   ${EVENT_JOINS}
+   ORDER BY e.stream_ordering`,
+)
+const eventsByNids = sql<EventColumns>(
+  'sync.eventsByNids',
+  `SELECT ${EVENT_COLUMNS} FROM events e ${EVENT_JOINS} WHERE e.event_nid = ANY($1::bigint[])`,
+)
+const envelopes = sql<{ event_nid: number; envelope: string; room_id: string; room_version: string }>(
+  'sync.envelopes',
+  `SELECT e.event_nid, e.envelope, r.room_id, r.room_version FROM events e JOIN rooms r ON r.room_nid = e.room_nid
+   WHERE e.event_nid = ANY($1::bigint[])`,
+)
+const currentOf = sql<{ room_nid: number; type: string; state_key: string; event_nid: number }>(
+  'sync.currentOf',
+  `SELECT c.room_nid, k.type, k.state_key, c.event_nid FROM current_state_events c JOIN state_keys k USING (state_key_nid)
+   WHERE c.room_nid = ANY($1::bigint[]) AND ($2::bool OR k.type <> 'm.room.member')`,
+)
+const currentAt = sql<{ room_nid: number; type: string; state_key: string; event_nid: number }>(
+  'sync.currentAt',
+  `SELECT w.room_nid, k.type, k.state_key, c.event_nid
+   FROM unnest($1::bigint[], $2::text[], $3::text[]) AS w(room_nid, type, state_key)
+   JOIN state_keys k ON k.type = w.type AND k.state_key = w.state_key
+   JOIN current_state_events c ON c.room_nid = w.room_nid AND c.state_key_nid = k.state_key_nid`,
+)
+const deltasAfter = sql<{
+  room_nid: number
+  stream_id: number
+  type: string
+  state_key: string
+  event_nid: number | null
+  prev_event_nid: number | null
+}>(
+  'sync.deltasAfter',
+  `SELECT d.room_nid, d.stream_id, d.type, d.state_key, d.event_nid, d.prev_event_nid
+   FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, after)
+   JOIN current_state_delta_stream d ON d.room_nid = w.room_nid AND d.stream_id > w.after
+   ORDER BY d.stream_id`,
+)
+const counts = sql<{ room_nid: number; membership: string; members: number }>(
+  'sync.memberCounts',
+  `SELECT room_nid, membership, count(*) AS members FROM room_memberships
+   WHERE room_nid = ANY($1::bigint[]) AND membership IN ('join', 'invite') GROUP BY room_nid, membership`,
+)
+// Those who left or were banned stand behind all others, so that they come only where nobody else is there.
+const heroes = sql<{ room_nid: number; user_id: string; membership: string }>(
+  'sync.heroes',
+  `SELECT w.room_nid, h.user_id, h.membership FROM unnest($1::bigint[]) AS w(room_nid) CROSS JOIN LATERAL (
+     SELECT m.user_id, m.membership, m.event_stream_ordering FROM room_memberships m WHERE m.room_nid = w.room_nid AND m.membership <> 'knock'
+     ORDER BY (m.membership NOT IN ('join', 'invite')), m.event_stream_ordering, m.user_id LIMIT 6) h`,
+)
+const receipts = sql<{
+  room_nid: number
+  stream_id: number
+  receipt_type: string
+  user_id: string
+  thread_id: string
+  event_id: string
+  receipt_ts: number
+}>(
+  'sync.receipts',
+  `SELECT x.room_nid, x.stream_id, x.receipt_type, x.user_id, x.thread_id, x.event_id, x.receipt_ts
+   FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, since) CROSS JOIN LATERAL (
+     SELECT r.room_nid, r.stream_id, r.receipt_type, r.user_id, r.thread_id, r.event_id, r.receipt_ts
+     FROM receipts_linearized r WHERE r.room_nid = w.room_nid AND r.stream_id > w.since AND r.stream_id <= $3
+       AND (r.receipt_type <> 'm.read.private' OR r.user_id = $4)
+     ORDER BY r.stream_id DESC LIMIT $5) x
+   ORDER BY x.stream_id`,
+)
+type AccountDataColumns = { room_nid: number; stream_id: number; account_data_type: string; content: string | null }
+const accountData = sql<AccountDataColumns>(
+  'sync.accountData',
+  `SELECT room_nid, stream_id, account_data_type, content FROM account_data
+   WHERE user_id = $1 AND stream_id > $2 AND stream_id <= $3 AND ($2 > 0 OR content IS NOT NULL) ORDER BY stream_id`,
+)
+const accountDataOfRooms = sql<AccountDataColumns>(
+  'sync.accountDataOfRooms',
+  `SELECT room_nid, stream_id, account_data_type, content FROM account_data
+   WHERE user_id = $1 AND room_nid = ANY($2::bigint[]) AND stream_id <= $3 AND content IS NOT NULL ORDER BY stream_id`,
+)
+const globalAccountData = sql<{ content: string | null }>(
+  'sync.globalAccountData',
+  'SELECT content FROM account_data WHERE user_id = $1 AND room_nid = 0 AND account_data_type = $2',
+)
+const inbox = sql<{ stream_id: number; message_json: string }>(
+  'sync.inbox',
+  `SELECT stream_id, message_json FROM device_inbox
+   WHERE user_id = $1 AND device_id = $2 AND stream_id > $3 AND stream_id <= $4 ORDER BY stream_id LIMIT $5`,
+)
+const clearInbox = sql('sync.clearInbox', 'DELETE FROM device_inbox WHERE user_id = $1 AND device_id = $2 AND stream_id <= $3')
+const sessionLives = sql<{ id: number }>('sync.sessionLives', 'SELECT id FROM access_tokens WHERE id = $1')
+
+/**
+ * What /sync reads, always for all rooms together: the number of statements never depends on the number of rooms. Every range
+ * ends at a position that the caller knows to be complete, so that rows committed meanwhile are left to the next answer.
+ */
+export class SyncReader {
+  readonly #db: Queryable
+
+  constructor(db: Queryable) {
+    this.#db = db
+  }
+
+  /** The rooms of a user that /sync shows, and those that changed to leave or ban after `position`. */
+  async userRooms(userId: string, position: number): Promise<UserRoomRow[]> {
+    return (await this.#db.query(userRooms, [userId, position])).map(toUserRoom)
+  }
+
+  /** All changes up to `until` of a user's memberships of the rooms that are left and not forgotten, oldest first. */
+  async leftRooms(userId: string, until: number): Promise<MembershipChangeRow[]> {
+    return (await this.#db.query(leftRooms, [userId, until])).map(toChange)
+  }
+
+  /** How the user's own memberships changed in (`since`, `until`], oldest first. */
+  async membershipChanges(userId: string, since: number, until: number): Promise<MembershipChangeRow[]> {
+    return (await this.#db.query(membershipChanges, [userId, since, until])).map(toChange)
+  }
+
+  /** The newest events of each range, in order of position. */
+  async timelines(ranges: readonly TimelineRange[], filter: TimelineFilter): Promise<SyncEventRow[]> {
+    if (ranges.length === 0) return []
+    const rows = await this.#db.query(timelines, [
+      ranges.map((range) => range.roomNid),
+      ranges.map((range) => range.since),
+      ranges.map((range) => range.until),
+      ranges.map((range) => range.limit),
+      filter.types?.map(likePattern) ?? null,
+      filter.notTypes.length === 0 ? null : filter.notTypes.map(likePattern),
+      filter.senders ?? null,
+      filter.notSenders.length === 0 ? null : filter.notSenders,
+    ])
+    return rows.map(toSyncEvent)
+  }
+
+  async eventsByNids(nids: readonly number[]): Promise<SyncEventRow[]> {
+    if (nids.length === 0) return []
+    return (await this.#db.query(eventsByNids, [nids])).map(toSyncEvent)
+  }
+
+  /** The other half of the PDUs, for `event_format: federation`. */
+  async envelopes(nids: readonly number[]): Promise<Map<number, { envelope: string; roomId: string; roomVersion: string }>> {
+    if (nids.length === 0) return new Map()
+    const rows = await this.#db.query(envelopes, [nids])
+    return new Map(rows.map((row) => [row.event_nid, { envelope: row.envelope, roomId: row.room_id, roomVersion: row.room_version }]))
+  }
+
+  /** The current state of whole rooms, with or without members. */
+  async currentOf(roomNids: readonly number[], withMembers: boolean): Promise<StateNidRow[]> {
+    if (roomNids.length === 0) return []
+    return (await this.#db.query(currentOf, [roomNids, withMembers])).map(toStateNid)
+  }
+
+  /** The current state at single keys. */
+  async currentAt(
+    wanted: ReadonlyArray<{ readonly roomNid: number; readonly type: string; readonly stateKey: string }>,
+  ): Promise<StateNidRow[]> {
+    if (wanted.length === 0) return []
+    const values = [wanted.map((one) => one.roomNid), wanted.map((one) => toPgText(one.type)), wanted.map((one) => toPgText(one.stateKey))]
+    return (await this.#db.query(currentAt, values)).map(toStateNid)
+  }
+
+  /**
+   * All that changed in the current state of each room after a position, oldest first and without an end: whoever read the
+   * current state before can roll it back to any position from there on.
+   */
+  async deltasAfter(rooms: ReadonlyArray<{ readonly roomNid: number; readonly after: number }>): Promise<SyncDeltaRow[]> {
+    if (rooms.length === 0) return []
+    const rows = await this.#db.query(deltasAfter, [rooms.map((room) => room.roomNid), rooms.map((room) => room.after)])
+    return rows.map((row) => ({
+      roomNid: row.room_nid,
+      position: row.stream_id,
+      type: fromPgText(row.type),
+      stateKey: fromPgText(row.state_key),
+      eventNid: row.event_nid ?? undefined,
+      prevEventNid: row.prev_event_nid ?? undefined,
+    }))
+  }
+
+  async summaries(roomNids: readonly number[]): Promise<RoomSummaryRow[]> {
+    if (roomNids.length === 0) return []
+    const [countRows, heroRows] = await Promise.all([this.#db.query(counts, [roomNids]), this.#db.query(heroes, [roomNids])])
+    const found = new Map(roomNids.map((roomNid) => [roomNid, { roomNid, joined: 0, invited: 0, heroes: [] as string[], present: 0 }]))
+    for (const row of countRows) {
+      const summary = found.get(row.room_nid)
+      if (summary !== undefined) summary[row.membership === 'join' ? 'joined' : 'invited'] = row.members
+    }
+    for (const row of heroRows) {
+      const summary = found.get(row.room_nid)
+      if (summary === undefined) continue
+      const present = row.membership === 'join' || row.membership === 'invite'
+      if (present) summary.present++
+      // The reader is among the members: only where nobody but one is present do those who left stand in.
+      if (present || summary.present <= 1) summary.heroes.push(row.user_id)
+    }
+    return [...found.values()]
+  }
+
+  /** Receipts in (`since`, `until`] that the user may see, at most `limit` of the newest a room, oldest first. */
+  async receipts(
+    rooms: ReadonlyArray<{ readonly roomNid: number; readonly since: number }>,
+    until: number,
+    userId: string,
+    limit: number,
+  ): Promise<SyncReceiptRow[]> {
+    if (rooms.length === 0) return []
+    const values = [rooms.map((room) => room.roomNid), rooms.map((room) => room.since), until, userId, limit]
+    return (await this.#db.query(receipts, values)).map((row) => ({
+      roomNid: row.room_nid,
+      position: row.stream_id,
+      receiptType: row.receipt_type,
+      userId: row.user_id,
+      threadId: row.thread_id === '' ? undefined : row.thread_id,
+      eventId: row.event_id,
+      ts: row.receipt_ts,
+    }))
+  }
+
+  /** What changed in (`since`, `until`]; from the beginning without what was deleted. */
+  async accountData(userId: string, since: number, until: number): Promise<SyncAccountDataRow[]> {
+    return (await this.#db.query(accountData, [userId, since, until])).map(toAccountData)
+  }
+
+  async accountDataOfRooms(userId: string, roomNids: readonly number[], until: number): Promise<SyncAccountDataRow[]> {
+    if (roomNids.length === 0) return []
+    return (await this.#db.query(accountDataOfRooms, [userId, roomNids, until])).map(toAccountData)
+  }
+
+  /** One type of the account's own data, as JSON text. */
+  async globalAccountData(userId: string, type: string): Promise<string | undefined> {
+    return (await this.#db.query(globalAccountData, [userId, type]))[0]?.content ?? undefined
+  }
+
+  async inbox(userId: string, deviceId: string, since: number, until: number, limit: number): Promise<InboxRow[]> {
+    const rows = await this.#db.query(inbox, [userId, deviceId, since, until, limit])
+    return rows.map((row) => ({ position: row.stream_id, messageJson: row.message_json }))
+  }
+
+  /** Deletes what the device has shown to have received; a single statement that any process may repeat. */
+  async clearInbox(userId: string, deviceId: string, upTo: number): Promise<void> {
+    await this.#db.query(clearInbox, [userId, deviceId, upTo])
+  }
+
+  /** Whether the access token still exists. */
+  async sessionLives(accessTokenId: number): Promise<boolean> {
+    return (await this.#db.query(sessionLives, [accessTokenId])).length === 1
+  }
+}
+
+/** A filter's pattern for LIKE: only `*` is a wildcard there. */
+function likePattern(type: string): string {
+  return toPgText(type)
+    .replace(/[\\%_]/g, '\\$&')
+    .replaceAll('*', '%')
+}
+
+function toUserRoom(row: {
+  room_nid: number
+  room_id: string
+  room_version: string
+  membership: string
+  event_nid: number
+  event_stream_ordering: number
+}): UserRoomRow {
+  return {
+    roomNid: row.room_nid,
+    roomId: row.room_id,
+    roomVersion: row.room_version,
+    membership: row.membership,
+    eventNid: row.event_nid,
+    position: row.event_stream_ordering,
+  }
+}
+
+function toChange(row: ChangeColumns): MembershipChangeRow {
+  return {
+    roomNid: row.room_nid,
+    roomId: row.room_id,
+    roomVersion: row.room_version,
+    position: row.stream_id,
+    eventNid: row.event_nid ?? undefined,
+    json: row.json ?? undefined,
+    prevJson: row.prev_json ?? undefined,
+  }
+}
+
+function toSyncEvent(row: EventColumns): SyncEventRow {
+  return {
+    eventNid: row.event_nid,
+    roomNid: row.room_nid,
+    roomVersion: row.room_version,
+    position: row.stream_ordering ?? undefined,
+    eventId: row.event_id,
+    type: fromPgText(row.type),
+    stateKey: row.state_key === null ? undefined : fromPgText(row.state_key),
+    sender: row.sender,
+    json: row.json,
+    replaced:
+      row.replaced_id === null || row.replaced_json === null
+        ? undefined
+        : { eventId: row.replaced_id, json: row.replaced_json, redacted: row.replaced_redacted_by !== null },
+    redaction:
+      row.redaction_id === null || row.redaction_json === null ? undefined : { eventId: row.redaction_id, json: row.redaction_json },
+  }
+}
+
+function toStateNid(row: { room_nid: number; type: string; state_key: string; event_nid: number }): StateNidRow {
+  return { roomNid: row.room_nid, type: fromPgText(row.type), stateKey: fromPgText(row.state_key), eventNid: row.event_nid }
+}
+
+function toAccountData(row: AccountDataColumns): SyncAccountDataRow {
+  return {
+    roomNid: row.room_nid === 0 ? undefined : row.room_nid,
+    position: row.stream_id,
+    type: row.account_data_type,
+    content: row.content ?? undefined,
+  }
+}

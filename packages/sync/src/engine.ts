@@ -1,0 +1,304 @@
+import { requireRoomVersion, roomVersions } from '@weft/matrix'
+import type {
+  AccountDataRow,
+  CurrentStateDeltasRow,
+  DeviceChangesRow,
+  EventsRow,
+  ReceiptsRow,
+  ToDeviceRow,
+  TypingRow,
+} from '@weft/replication'
+import type { UserRoomRow } from '@weft/storage'
+import type { EventStore } from './event-store.ts'
+import { ignoredUsersOf } from './ignored-users.ts'
+import type { Positions } from './positions.ts'
+import { FEED_LIMITS, type FeedLimits, type Room, RoomFeed } from './room-feed.ts'
+import { TimelineEvent } from './timeline-event.ts'
+import { type MembershipChange, UserView, ViewRoom } from './user-view.ts'
+
+export interface EngineLimits {
+  readonly feed: FeedLimits
+  /** Bytes of all rooms' recent events together. */
+  readonly ringBytes: number
+  /** Bytes of all users' views together; beyond it the ones idle longest go. */
+  readonly viewBytes: number
+  /** A view that nobody polls for so long is dropped. */
+  readonly viewIdleMs: number
+  /** A room that nobody here reads any more is kept for so long: those who left it are still told how. */
+  readonly feedIdleMs: number
+}
+
+export const ENGINE_LIMITS: EngineLimits = {
+  feed: FEED_LIMITS,
+  ringBytes: 96 * 1024 * 1024,
+  viewBytes: 96 * 1024 * 1024,
+  viewIdleMs: 10 * 60_000,
+  feedIdleMs: 60_000,
+}
+
+/** What arrives for a user while the view is being loaded. */
+interface Arrivals {
+  readonly memberships: Array<{ readonly room: RoomRef; readonly change: MembershipChange }>
+  ignoredUsers: string | undefined
+}
+
+interface RoomRef {
+  readonly roomNid: number
+  readonly roomId: string
+}
+
+/**
+ * The memory of a sync process: users' views and rooms' feeds, kept by the streams. Reactions run synchronously in stream order;
+ * whom they concern is woken once the batch is through.
+ */
+export class SyncEngine {
+  readonly store: EventStore
+  readonly limits: EngineLimits
+  readonly views = new Map<string, UserView>()
+  readonly feeds = new Map<number, RoomFeed>()
+  /** Rooms where somebody is typing now, whoever reads them. */
+  readonly #typing = new Map<number, { readonly position: number; readonly userIds: readonly string[] }>()
+  readonly #loading = new Map<string, Set<Arrivals>>()
+  readonly #woken = new Set<UserView>()
+  readonly #onWake: (views: number) => void
+  #flushing = false
+  #ringBytes = 0
+  #newestReceipt = 0
+
+  constructor(options: { readonly store: EventStore; readonly limits?: EngineLimits; readonly onWake?: (views: number) => void }) {
+    this.store = options.store
+    this.limits = options.limits ?? ENGINE_LIMITS
+    this.#onWake = options.onWake ?? (() => {})
+  }
+
+  get ringBytes(): number {
+    return this.#ringBytes
+  }
+
+  /** From now on, what arrives for the user is noted for {@link addView}. */
+  expectView(userId: string): Arrivals {
+    const arrivals: Arrivals = { memberships: [], ignoredUsers: undefined }
+    const expected = this.#loading.get(userId)
+    if (expected === undefined) this.#loading.set(userId, new Set([arrivals]))
+    else expected.add(arrivals)
+    return arrivals
+  }
+
+  /** The view will not come: reading it failed. */
+  forgetExpected(userId: string, arrivals: Arrivals): void {
+    const expected = this.#loading.get(userId)
+    expected?.delete(arrivals)
+    if (expected?.size === 0) this.#loading.delete(userId)
+  }
+
+  /** Makes a view of what was read, and of what arrived since {@link expectView}; it holds from `now` on. */
+  addView(userId: string, rows: readonly UserRoomRow[], ignoredUsers: string | undefined, arrivals: Arrivals, now: Positions): UserView {
+    this.forgetExpected(userId, arrivals)
+    const newest = rows.reduce((highest, row) => Math.max(highest, row.position), now.events)
+    const view = new UserView(userId, { ...now, events: newest })
+    view.ignored = ignoredUsersOf(arrivals.ignoredUsers ?? ignoredUsers)
+    for (const row of rows) {
+      if (!roomVersions.has(row.roomVersion)) continue
+      const room: Room = { roomNid: row.roomNid, roomId: row.roomId, version: requireRoomVersion(row.roomVersion) }
+      const base = { position: row.position, membership: row.membership, eventNid: row.eventNid }
+      const entry = new ViewRoom(view, room, base)
+      view.rooms.set(row.roomNid, entry)
+      if (row.membership === 'join') this.#enter(entry, now.events, now.receipts)
+    }
+    this.views.set(userId, view)
+    for (const { room, change } of arrivals.memberships) this.#changeMembership(view, room, change)
+    return view
+  }
+
+  dropView(view: UserView): void {
+    view.close()
+    this.views.delete(view.userId)
+  }
+
+  readonly events = (rows: readonly EventsRow[], texts: readonly (Buffer | undefined)[]): void => {
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i] as EventsRow
+      const feed = this.feeds.get(row.roomNid)
+      if (row.redactsNid !== undefined) {
+        const redaction = { nid: row.eventNid, eventId: row.eventId, json: texts[i]?.toString() }
+        this.store.redacted(row.redactsNid, redaction, feed?.find(row.redactsNid))
+      }
+      if (feed === undefined) continue
+      const event = new TimelineEvent(factsOf(row, feed.room), texts[i])
+      const before = feed.bytes
+      feed.addEvent(event)
+      this.#ringBytes += feed.bytes - before
+      if (row.stateKey !== undefined) this.store.add(event)
+      for (const entry of feed.viewers) {
+        entry.view.recentEvents.touch(entry.byEvents, row.position)
+        this.#news(entry.view)
+      }
+    }
+    if (this.#ringBytes > this.limits.ringBytes) this.#trimRings()
+  }
+
+  readonly currentStateDeltas = (rows: readonly CurrentStateDeltasRow[]): void => {
+    for (const row of rows) {
+      const feed = this.feeds.get(row.roomNid)
+      if (feed !== undefined) {
+        feed.addDelta({ ...row, eventNid: row.eventNid, prevEventNid: row.prevEventNid })
+        for (const entry of feed.viewers) {
+          entry.view.recentEvents.touch(entry.byEvents, row.position)
+          this.#news(entry.view)
+        }
+      }
+      if (row.type !== 'm.room.member') continue
+      const change = { position: row.position, membership: row.membership ?? 'leave', eventNid: row.eventNid }
+      for (const arrivals of this.#loading.get(row.stateKey) ?? []) arrivals.memberships.push({ room: row, change })
+      const view = this.views.get(row.stateKey)
+      if (view !== undefined) this.#changeMembership(view, row, change)
+    }
+  }
+
+  readonly receipts = (rows: readonly ReceiptsRow[]): void => {
+    for (const row of rows) {
+      this.#newestReceipt = row.position
+      const feed = this.feeds.get(row.roomNid)
+      if (feed === undefined) continue
+      feed.addReceipt({ ...row, threadId: row.threadId })
+      for (const entry of feed.viewers) {
+        if (row.receiptType === 'm.read.private' && entry.view.userId !== row.userId) continue
+        entry.view.recentReceipts.touch(entry.byReceipts, row.position)
+        this.#news(entry.view)
+      }
+    }
+  }
+
+  readonly typing = (rows: readonly TypingRow[]): void => {
+    for (const row of rows) {
+      const now = { position: row.position, userIds: row.userIds }
+      if (row.userIds.length === 0) this.#typing.delete(row.roomNid)
+      else this.#typing.set(row.roomNid, now)
+      const feed = this.feeds.get(row.roomNid)
+      if (feed === undefined) continue
+      feed.typing = now
+      for (const entry of feed.viewers) {
+        entry.view.recentTyping.touch(entry.byTyping, row.position)
+        this.#news(entry.view)
+      }
+    }
+  }
+
+  readonly accountData = (rows: readonly AccountDataRow[]): void => {
+    for (const row of rows) {
+      const ignoring = row.roomNid === undefined && row.type === 'm.ignored_user_list'
+      if (ignoring) for (const arrivals of this.#loading.get(row.userId) ?? []) arrivals.ignoredUsers = row.content ?? '{}'
+      const view = this.views.get(row.userId)
+      if (view === undefined) continue
+      if (ignoring) view.ignored = ignoredUsersOf(row.content)
+      view.addAccountData({ position: row.position, roomNid: row.roomNid, type: row.type, content: row.content })
+      this.#news(view)
+    }
+  }
+
+  readonly toDevice = (rows: readonly ToDeviceRow[]): void => {
+    for (const row of rows) {
+      const view = this.views.get(row.userId)
+      if (view === undefined) continue
+      view.inbox(row.deviceId).newest = row.position
+      this.#news(view)
+    }
+  }
+
+  /** A session may have ended: whoever waits with it asks PostgreSQL. */
+  readonly deviceChanges = (rows: readonly DeviceChangesRow[]): void => {
+    for (const row of rows) {
+      const view = this.views.get(row.userId)
+      if (view === undefined) continue
+      if (row.change === 'device_deleted' && row.deviceId !== undefined) view.inboxes.delete(row.deviceId)
+      if (row.change === 'device_created' || row.change === 'device_renamed') continue
+      for (const waiter of [...view.waiters]) {
+        if (row.deviceId === undefined || row.deviceId === waiter.deviceId) waiter.wake('session')
+      }
+    }
+  }
+
+  /** Drops what was not used for long, or is too much. @param now monotonic milliseconds */
+  sweep(now: number): void {
+    const idle = [...this.views.values()].filter((view) => view.active === 0).sort((a, b) => a.lastUsed - b.lastUsed)
+    let bytes = 0
+    for (const view of this.views.values()) bytes += view.bytes
+    for (const view of idle) {
+      if (now - view.lastUsed < this.limits.viewIdleMs && bytes <= this.limits.viewBytes) break
+      bytes -= view.bytes
+      this.dropView(view)
+    }
+    for (const feed of this.feeds.values()) {
+      if (feed.viewers.size > 0) feed.deserted = undefined
+      else if (feed.deserted === undefined) feed.deserted = now
+      else if (now - feed.deserted >= this.limits.feedIdleMs) {
+        this.feeds.delete(feed.room.roomNid)
+        this.#ringBytes -= feed.bytes
+      }
+    }
+  }
+
+  #changeMembership(view: UserView, ref: RoomRef, change: MembershipChange): void {
+    const known = view.rooms.get(ref.roomNid)?.room ?? this.feeds.get(ref.roomNid)?.room
+    const room = known ?? { roomNid: ref.roomNid, roomId: ref.roomId, version: undefined }
+    const entry = view.changeMembership(room, change)
+    if (entry === undefined) return
+    if (change.membership === 'join') this.#enter(entry, change.position - 1, Math.max(view.floor.receipts, this.#newestReceipt))
+    else entry.feed?.viewers.delete(entry)
+    this.#news(view)
+  }
+
+  #enter(entry: ViewRoom, eventsFloor: number, receiptsFloor: number): void {
+    const { room } = entry
+    let feed = this.feeds.get(room.roomNid)
+    if (feed === undefined) {
+      feed = new RoomFeed(room, { events: eventsFloor, receipts: receiptsFloor }, this.limits.feed)
+      feed.typing = this.#typing.get(room.roomNid) ?? feed.typing
+      this.feeds.set(room.roomNid, feed)
+    }
+    entry.feed = feed
+    feed.viewers.add(entry)
+  }
+
+  #news(view: UserView): void {
+    view.version++
+    if (view.waiters.size === 0) return
+    this.#woken.add(view)
+    if (this.#flushing) return
+    this.#flushing = true
+    setImmediate(() => this.#flush())
+  }
+
+  #flush(): void {
+    this.#flushing = false
+    const views = [...this.#woken]
+    this.#woken.clear()
+    this.#onWake(views.length)
+    for (const view of views) for (const waiter of [...view.waiters]) waiter.wake('news')
+  }
+
+  /** Halves the rings until all together fit again. */
+  #trimRings(): void {
+    for (const feed of this.feeds.values()) {
+      if (this.#ringBytes <= this.limits.ringBytes * 0.8) return
+      const before = feed.bytes
+      feed.trim(Math.ceil(feed.events.length / 2), before / 2)
+      this.#ringBytes += feed.bytes - before
+    }
+  }
+}
+
+function factsOf(row: EventsRow, room: Room) {
+  return {
+    nid: row.eventNid,
+    eventId: row.eventId,
+    roomNid: row.roomNid,
+    position: row.position,
+    type: row.type,
+    stateKey: row.stateKey,
+    sender: row.sender,
+    version: room.version,
+    replacesNid: row.replacesNid,
+    transaction: row.txnDeviceId === undefined || row.txnId === undefined ? undefined : { deviceId: row.txnDeviceId, txnId: row.txnId },
+  }
+}

@@ -1,0 +1,8 @@
+export { ENGINE_LIMITS, type EngineLimits, SyncEngine } from './engine.ts'
+export { EventStore } from './event-store.ts'
+export type { StoredFilters } from './filter-source.ts'
+export { type SyncObserver, syncMetrics } from './metrics.ts'
+export { BEGINNING, type Positions, type StreamClock } from './positions.ts'
+export { syncReactions } from './reactions.ts'
+export { ReplicaClock, type ReplicaPositions } from './replica-clock.ts'
+export { MAX_TIMEOUT_MS, type SyncRequest, SyncService, type SyncServiceOptions } from './service.ts'

@@ -1,0 +1,180 @@
+import { canonicalJson, type JsonObject, joinPdu, parseJsonObject, quoteJson, requireRoomVersion, strippedState } from '@weft/matrix'
+import type { AccountDataItem } from './account-data.ts'
+import type { Receipt } from './room-feed.ts'
+import type { RoomWork, SyncScope } from './room-work.ts'
+import { timelineStart } from './room-work.ts'
+import type { TimelineEvent } from './timeline-event.ts'
+import type { ToDevicePage } from './to-device.ts'
+
+/** Events in another form than their client text, by nid: for `event_format` and `event_fields`. */
+export type EventForms = ReadonlyMap<number, string>
+
+/** The parts of an answer. */
+export interface Answer {
+  readonly nextBatch: string
+  readonly works: readonly RoomWork[]
+  readonly accountData: readonly AccountDataItem[]
+  readonly toDevice: ToDevicePage
+  readonly forms: EventForms | undefined
+}
+
+const STORED = { maxDepth: 1000, allowLoneSurrogates: true }
+
+/**
+ * Writes an answer of GET /sync: pieces of text that are put together, events as they were spliced once for everybody. No object is
+ * built of it and no event serialised again.
+ * Spec: client-server API, "Syncing"; sync.yaml.
+ */
+export function presentV3(answer: Answer, scope: SyncScope): { readonly text: string; readonly empty: boolean } {
+  const sections = { join: '', invite: '', knock: '', leave: '' }
+  for (const work of answer.works) {
+    const text = roomText(work, scope, answer.forms)
+    if (text === undefined) continue
+    const key = work.feed?.key ?? quoteJson(work.roomId)
+    sections[work.section] += `${sections[work.section] === '' ? '' : ','}${key}:${text}`
+  }
+  let rooms = ''
+  for (const section of ['join', 'invite', 'knock', 'leave'] as const) {
+    if (sections[section] !== '') rooms += `${rooms === '' ? '' : ','}"${section}":{${sections[section]}}`
+  }
+  let text = `{"next_batch":${quoteJson(answer.nextBatch)}`
+  if (answer.accountData.length > 0) text += `,"account_data":{"events":[${answer.accountData.map(accountDataText).join(',')}]}`
+  if (answer.toDevice.messages.length > 0) {
+    text += `,"to_device":{"events":[${answer.toDevice.messages.map((message) => message.messageJson).join(',')}]}`
+  }
+  if (rooms !== '') text += `,"rooms":{${rooms}}`
+  return { text: `${text}}`, empty: rooms === '' && answer.accountData.length === 0 && answer.toDevice.messages.length === 0 }
+}
+
+/** `undefined` for a room about which there is nothing to say. */
+function roomText(work: RoomWork, scope: SyncScope, forms: EventForms | undefined): string | undefined {
+  if (work.section === 'invite' || work.section === 'knock') return pendingText(work, scope)
+  const ephemeral = ephemeralText(work, scope)
+  const hasNews =
+    work.full ||
+    work.timeline.length > 0 ||
+    work.state.length > 0 ||
+    work.accountData.length > 0 ||
+    work.summary !== undefined ||
+    ephemeral !== ''
+  if (!hasNews) return undefined
+  const timeline = `"timeline":{"events":[${eventsText(work.timeline, scope, forms)}],"prev_batch":"p${timelineStart(work)}","limited":${work.limited}}`
+  let text = `{${timeline},"${scope.stateAfter ? 'state_after' : 'state'}":{"events":[${eventsText(work.state, scope, forms)}]}`
+  text += `,"account_data":{"events":[${work.accountData.map(accountDataText).join(',')}]}`
+  if (work.section === 'join') text += `,"ephemeral":{"events":[${ephemeral}]}`
+  if (work.summary !== undefined) text += `,"summary":${summaryText(work, scope)}`
+  return `${text}}`
+}
+
+function eventsText(events: readonly TimelineEvent[], scope: SyncScope, forms: EventForms | undefined): string {
+  let text = ''
+  for (const event of events) {
+    if (text !== '') text += ','
+    text += forms?.get(event.facts.nid) ?? event.text(scope.userId, scope.deviceId)
+  }
+  return text
+}
+
+/** An invite or a knock; those of ignored users are not shown. Spec: client-server API, "Stripped state", "Ignoring Users". */
+function pendingText(work: RoomWork, scope: SyncScope): string | undefined {
+  const member = work.state.find((event) => event.facts.nid === work.memberNid)
+  if (member === undefined) return undefined
+  if (work.section === 'invite' && scope.ignored.has(member.facts.sender)) return undefined
+  const events = work.state.map(({ facts, content }) =>
+    canonicalJson(strippedState({ type: facts.type, stateKey: facts.stateKey ?? '', sender: facts.sender, content })),
+  )
+  return `{"${work.section}_state":{"events":[${events.join(',')}]}}`
+}
+
+function summaryText(work: RoomWork, scope: SyncScope): string {
+  const { joined, invited, heroes } = work.summary ?? { joined: 0, invited: 0, heroes: [] }
+  const others = heroes.filter((userId) => userId !== scope.userId).slice(0, 5)
+  return `{"m.heroes":[${others.map(quoteJson).join(',')}],"m.joined_member_count":${joined},"m.invited_member_count":${invited}}`
+}
+
+function ephemeralText(work: RoomWork, scope: SyncScope): string {
+  if (work.section !== 'join' || (work.receipts.length === 0 && work.typing === undefined)) return ''
+  const filter = scope.filter.room.ephemeral
+  const pieces: string[] = []
+  if (work.typing !== undefined && filter.matches({ type: 'm.typing', roomId: work.roomId })) {
+    pieces.push(`{"type":"m.typing","content":{"user_ids":[${work.typing.userIds.map(quoteJson).join(',')}]}}`)
+  }
+  if (work.receipts.length > 0 && filter.matches({ type: 'm.receipt', roomId: work.roomId })) pieces.push(...receiptTexts(work.receipts))
+  return pieces.join(',')
+}
+
+/**
+ * One `m.receipt` for each thread: an event has room for one receipt of a user at an event only.
+ * Spec: client-server API, "Receipts".
+ */
+export function receiptTexts(receipts: readonly Receipt[]): string[] {
+  const threads = new Map<string | undefined, Map<string, Map<string, Receipt>>>()
+  // The newest receipt of a user and type is the one that counts: later rows replace earlier ones.
+  for (const receipt of receipts) {
+    const types = entryOf(threads, receipt.threadId)
+    const users = entryOf(types, receipt.receiptType)
+    users.set(receipt.userId, receipt)
+  }
+  return [...threads.values()].map((types) => {
+    const events = new Map<string, Map<string, string[]>>()
+    for (const [type, users] of types) {
+      for (const [userId, receipt] of users) {
+        const thread = receipt.threadId === undefined ? '' : `,"thread_id":${quoteJson(receipt.threadId)}`
+        const text = `${quoteJson(userId)}:{"ts":${receipt.ts}${thread}}`
+        const ofEvent = entryOf(events, receipt.eventId)
+        const ofType = ofEvent.get(type)
+        if (ofType === undefined) ofEvent.set(type, [text])
+        else ofType.push(text)
+      }
+    }
+    const content = [...events].map(
+      ([eventId, ofTypes]) =>
+        `${quoteJson(eventId)}:{${[...ofTypes].map(([type, users]) => `${quoteJson(type)}:{${users.join(',')}}`).join(',')}}`,
+    )
+    return `{"type":"m.receipt","content":{${content.join(',')}}}`
+  })
+}
+
+function entryOf<K, V>(map: Map<K, Map<string, V>>, key: K): Map<string, V> {
+  let entry = map.get(key)
+  if (entry === undefined) {
+    entry = new Map()
+    map.set(key, entry)
+  }
+  return entry
+}
+
+function accountDataText(item: AccountDataItem): string {
+  return `{"type":${quoteJson(item.type)},"content":${item.content}}`
+}
+
+/** Where the other halves of PDUs are read from. */
+export interface EnvelopeSource {
+  envelopes(nids: readonly number[]): Promise<Map<number, { envelope: string; roomId: string; roomVersion: string }>>
+}
+
+/**
+ * The events of an answer as its filter's `event_format` and `event_fields` want them; `undefined` for the ordinary client format.
+ * Spec: client-server API, "Filtering", Filter.
+ */
+export async function eventForms(works: readonly RoomWork[], scope: SyncScope, source: EnvelopeSource): Promise<EventForms | undefined> {
+  const { eventFormat, eventFields } = scope.filter
+  if (eventFormat === 'client' && eventFields === undefined) return undefined
+  const events = new Map<number, TimelineEvent>()
+  for (const work of works) for (const event of [...work.timeline, ...work.state]) events.set(event.facts.nid, event)
+  const envelopes = eventFormat === 'federation' ? await source.envelopes([...events.keys()]) : undefined
+  const forms = new Map<number, string>()
+  for (const [nid, event] of events) {
+    const shown = parseJsonObject(event.text(scope.userId, scope.deviceId), STORED)
+    const half = envelopes?.get(nid)
+    const json: JsonObject =
+      half === undefined ? shown : { ...pduOf(shown, half), ...(shown.unsigned === undefined ? {} : { unsigned: shown.unsigned }) }
+    forms.set(nid, canonicalJson(eventFields === undefined ? json : eventFields(json)))
+  }
+  return forms
+}
+
+function pduOf(shown: JsonObject, half: { envelope: string; roomId: string; roomVersion: string }): JsonObject {
+  const { event_id: _eventId, unsigned: _unsigned, ...client } = shown
+  return joinPdu(canonicalJson(client), half.envelope, half.roomId, requireRoomVersion(half.roomVersion)) as JsonObject
+}
