@@ -1,4 +1,5 @@
 export * from './acl.ts'
+export * from './alias-content.ts'
 export * from './auth-graph.ts'
 export * from './auth-selection.ts'
 export * from './auth-view.ts'

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import {
+  checkAliasContent,
   clampLimit,
   compileEventFields,
   compileFilter,
@@ -334,6 +335,24 @@ describe('relations (client-server API, "Forming relationships between events")'
     expect(redactionTarget({ content: { redacts: '$a' }, redacts: '$b' }, false)).toBe('$b')
     expect(redactionTarget({ content: { redacts: 5 } }, true)).toBeUndefined()
   })
+})
+
+describe('canonical aliases (client-server API, "m.room.canonical_alias")', () => {
+  test.each<[JsonObject, string | undefined, string[]]>([
+    [{}, undefined, []],
+    [{ alias: null, alt_aliases: null }, undefined, []],
+    [{ alias: '' }, undefined, []],
+    [{ alias: '#a:x', alt_aliases: ['#b:x', '#c:y'] }, '#a:x', ['#b:x', '#c:y']],
+  ])('%j', (content, alias, altAliases) => {
+    expect(checkAliasContent(content)).toEqual({ ok: true, alias, altAliases })
+  })
+
+  test.each<[JsonObject]>([[{ alias: 'a' }], [{ alias: 5 }], [{ alias: '#a' }], [{ alt_aliases: '#a:x' }], [{ alt_aliases: ['#a:x', 1] }]])(
+    'R30 %j is refused',
+    (content) => {
+      expect(checkAliasContent(content).ok).toBe(false)
+    },
+  )
 })
 
 describe('R10 stripped state of another server', () => {
