@@ -192,3 +192,22 @@ describe('last seen', () => {
     expect((await rig.reads.devices.get(b.userId, 'DEVICE')).last_seen_ip).toBe('10.0.0.1')
   })
 })
+
+test('a writer that was replaced makes no session and writes nothing else', async () => {
+  const old = await AccountsRig.start()
+  try {
+    const alice = await old.register('alice')
+    await old.run('UPDATE writer_epoch SET epoch = epoch + 1')
+    await expect(old.accounts.sessions.create(alice.userId, device('NEW'))).rejects.toMatchObject({ name: 'FencedError' })
+    await expect(old.accounts.sessions.logout({ ...alice, accessTokenId: 1 })).rejects.toMatchObject({ name: 'FencedError' })
+    await expect(old.accounts.filters.create(alice.userId, {})).rejects.toMatchObject({ name: 'FencedError' })
+    await expect(old.accounts.profiles.set(alice.userId, 'displayname', { displayname: 'x' })).rejects.toMatchObject({
+      name: 'FencedError',
+    })
+    expect(await old.reads.devices.list(alice.userId)).toHaveLength(1)
+    expect(await old.run('SELECT 1 AS one FROM user_filters')).toEqual([])
+    expect(old.acked).toEqual([])
+  } finally {
+    await old.stop()
+  }
+})
