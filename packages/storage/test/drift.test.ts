@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { PrismaPg } from '@prisma/adapter-pg'
@@ -38,32 +39,65 @@ function readCatalogueChars(connection: object): void {
   }
 }
 
-/** The SQL that Prisma's own engine would need to bring a migrated database to a schema; nothing where they agree. */
-async function drift(schema: string): Promise<string> {
+/** Runs Prisma's own engine on a database that our runner has migrated. */
+async function withEngine<T>(schema: string, fn: (engine: SchemaEngine) => Promise<T>): Promise<T> {
   await using database = await testDatabase()
   const adapter = new PrismaPg({ ...database.connection })
-  const probe = await adapter.connect()
-  readCatalogueChars(probe)
-  await probe.dispose()
-  const files = [{ path: 'schema.prisma', content: schema }]
-  const engine = await SchemaEngine.new(
-    { datamodels: files.map((file) => [file.path, file.content]) },
-    () => {},
-    bindMigrationAwareSqlAdapterFactory(adapter),
-  )
+  const connect = adapter.connect.bind(adapter)
+  const connections: Awaited<ReturnType<typeof connect>>[] = []
+  adapter.connect = async () => {
+    const connection = await connect()
+    connections.push(connection)
+    return connection
+  }
+  readCatalogueChars(await adapter.connect())
+  const engine = await SchemaEngine.new({ datamodels: [['schema.prisma', schema]] }, () => {}, bindMigrationAwareSqlAdapterFactory(adapter))
   try {
+    return await fn(engine)
+  } finally {
+    engine.free()
+    for (const connection of connections) await connection.dispose()
+  }
+}
+
+const filters = { externalTables: [], externalEnums: [] }
+
+/** The SQL that would bring a migrated database to a schema; nothing where they agree. */
+async function drift(schema: string): Promise<string> {
+  return await withEngine(schema, async (engine) => {
+    const files = [{ path: 'schema.prisma', content: schema }]
     const result = await engine.diff({
       from: { tag: 'schemaDatasource', files, configDir: prismaDir },
       to: { tag: 'schemaDatamodel', files },
       script: true,
       exitCode: true,
-      filters: { externalTables: [], externalEnums: [] },
+      filters,
     })
     return result.exitCode === 0 ? '' : (result.stdout ?? '')
-  } finally {
-    engine.free()
-  }
+  })
 }
+
+test('Prisma finds the history that our runner wrote in order, and nothing left to apply', async () => {
+  const names = (await readdir(migrationsDir, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+  const migrationsList = {
+    baseDir: migrationsDir,
+    lockfile: { path: 'migration_lock.toml', content: readFileSync(join(migrationsDir, 'migration_lock.toml'), 'utf8') },
+    shadowDbInitScript: '',
+    migrationDirectories: names.sort().map((name) => ({
+      path: name,
+      migrationFile: {
+        path: 'migration.sql',
+        content: { tag: 'ok' as const, value: readFileSync(join(migrationsDir, name, 'migration.sql'), 'utf8') },
+      },
+    })),
+  }
+  const schema = readFileSync(join(prismaDir, 'schema.prisma'), 'utf8')
+  const diagnosis = await withEngine(schema, (engine) =>
+    engine.diagnoseMigrationHistory({ migrationsList, optInToShadowDatabase: false, filters }),
+  )
+  // history would say databaseIsBehind, and by which migrations.
+  expect(diagnosis).toMatchObject({ editedMigrationNames: [], failedMigrationNames: [], hasMigrationsTable: true, history: null })
+})
 
 test('schema.prisma says what the migrations make', async () => {
   const schema = readFileSync(join(prismaDir, 'schema.prisma'), 'utf8')
