@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import type { ConfigProblem } from './error.ts'
 import { configSchema } from './schema.ts'
-import { inputForms, schemaAt, settingsOf } from './schema-walk.ts'
+import { exampleFor, inputForms, schemaAt, settingsOf } from './schema-walk.ts'
 import { type ConfigSource, formatPath, type Path, valueAt } from './source.ts'
 import { nearestName } from './suggest.ts'
 
@@ -74,11 +74,9 @@ function describe(value: unknown): string {
   return typeof value === 'string' ? `the text "${value.slice(0, 40)}"` : String(value)
 }
 
-/** An example from the schema, where the setting has one. Secrets have none. */
 function exampleOf(path: Path): string {
   const schema = schemaAt(configSchema, path)
-  const examples = schema && [schema, ...inputForms(schema)].map((form) => form.meta()?.examples).find((found) => found !== undefined)
-  const example = Array.isArray(examples) ? (examples[0] as unknown) : undefined
+  const example = schema && exampleFor(schema)
   return example === undefined ? '' : `, such as ${JSON.stringify(example)}`
 }
 

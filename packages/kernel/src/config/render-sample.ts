@@ -1,6 +1,7 @@
 import { configJsonSchema, type SettingSchema } from './json-schema.ts'
-import { configGroups } from './schema.ts'
-import { comment, settingText, shownValue } from './yaml-text.ts'
+import { configGroups, configSchema } from './schema.ts'
+import { exampleFor } from './schema-walk.ts'
+import { comment, sectionOf, settingText, shownValue } from './yaml-text.ts'
 
 export interface SampleOptions {
   readonly serverName: string
@@ -36,7 +37,9 @@ export function renderSampleConfig({ serverName, values = {} }: SampleOptions): 
 function setting(key: string, schema: SettingSchema, given: Readonly<Record<string, unknown>>): string[] {
   const lines = schema.description === undefined ? [] : [comment(schema.description)]
   if (Object.hasOwn(given, key)) return [...lines, settingText(key, given[key])]
-  const shown = shownValue(schema)
+  const shown = sectionOf(schema)
+    ? (exampleFor(configSchema.shape[key as keyof typeof configSchema.shape]) ?? shownValue(schema))
+    : shownValue(schema)
   const text = shown === undefined ? `${key}:` : settingText(key, shown)
   return [...lines, text.replaceAll(/^/gm, '#')]
 }

@@ -50,6 +50,12 @@ export function schemaAt(root: z.ZodType, path: Path): z.ZodType | undefined {
   return schema
 }
 
+/** An example of the setting as it is written, where it has one. Secrets have none. */
+export function exampleFor(schema: z.ZodType): unknown {
+  const examples = [schema, ...inputForms(schema)].map((form) => form.meta()?.examples).find(Array.isArray)
+  return examples?.[0]
+}
+
 function definitionOf(schema: z.ZodType): Definition {
   return schema._zod.def as unknown as Definition
 }

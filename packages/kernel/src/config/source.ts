@@ -30,20 +30,29 @@ export function deleteAt(root: Raw, path: Path): void {
   if (typeof parent === 'object' && parent !== null && key !== undefined) delete (parent as Raw)[key]
 }
 
-/** Sets a value, making maps on the way. False when something that is no map or list stands in the way. */
+/**
+ * Sets a value, making maps and lists on the way.
+ * @returns false when something that is no map or list stands in the way, or an item would leave a gap before it
+ */
 export function setAt(root: Raw, path: Path, value: unknown): boolean {
   let at: Raw = root
-  for (const part of path.slice(0, -1)) {
+  for (const [index, part] of path.entries()) {
+    if (Array.isArray(at) && (typeof part !== 'number' || part > at.length)) return false
+    if (index === path.length - 1) {
+      put(at, part, value)
+      return true
+    }
     const next = Object.hasOwn(at, part) ? at[part] : undefined
-    if (next === undefined || next === null)
-      Object.defineProperty(at, part, { value: {}, writable: true, enumerable: true, configurable: true })
+    if (next === undefined || next === null) put(at, part, typeof path[index + 1] === 'number' ? [] : {})
     else if (typeof next !== 'object') return false
     at = at[part] as Raw
   }
-  const key = path.at(-1)
-  if (key === undefined) return false
-  Object.defineProperty(at, key, { value, writable: true, enumerable: true, configurable: true })
-  return true
+  return false
+}
+
+/** Defines an own property, whatever its name. */
+function put(target: Raw, key: string | number, value: unknown): void {
+  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true })
 }
 
 /**
@@ -69,7 +78,7 @@ export class ConfigSource {
     try {
       text = readFileSync(file, 'utf8')
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
+      const reason = (error as NodeJS.ErrnoException).code ?? String(error)
       throw new ConfigError([
         {
           file,

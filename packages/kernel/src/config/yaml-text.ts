@@ -24,13 +24,11 @@ export function comment(text: string): string {
 /** What a setting is when nobody gives it, written out in full; an example where it has no default, undefined where it has neither. */
 export function shownValue(schema: SettingSchema): unknown {
   const section = sectionOf(schema)
-  if (section && schema.examples?.[0] === undefined) {
-    const entries = Object.entries(section)
-      .map(([key, inner]) => [key, shownValue(inner)] as const)
-      .filter(([, value]) => value !== undefined)
-    return entries.length === 0 ? undefined : Object.fromEntries(entries)
-  }
-  return section ? schema.examples?.[0] : (schema.default ?? schema.examples?.[0])
+  if (!section) return schema.default ?? schema.examples?.[0]
+  const entries = Object.entries(section)
+    .map(([key, inner]) => [key, shownValue(inner)] as const)
+    .filter(([, value]) => value !== undefined)
+  return entries.length === 0 ? undefined : Object.fromEntries(entries)
 }
 
 /** The settings of a section, also where the section may be written in another way. */

@@ -51,6 +51,7 @@ interface Definition {
 const QUEUE = 'weft'
 const ATTEMPTS = 20
 const FIRST_RETRY_MS = 1000
+const LAST_RETRY_MS = 10 * 60_000
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3600, count: 1000 }
 
 /**
@@ -88,11 +89,18 @@ export class Jobs {
    * Needs no `start`: another process may run it.
    */
   async enqueue(name: string, data: JobData, { dedupeKey, delayMs }: EnqueueOptions = {}): Promise<void> {
-    const queue = await this.#openQueue()
-    await queue.add(name, data, {
-      ...(delayMs === undefined ? {} : { delay: delayMs }),
-      ...(dedupeKey === undefined ? {} : { deduplication: { id: `${name}:${dedupeKey}`, keepLastIfActive: true } }),
-    })
+    const add = async (): Promise<unknown> =>
+      (await this.#openQueue()).add(name, data, {
+        ...(delayMs === undefined ? {} : { delay: delayMs }),
+        ...(dedupeKey === undefined ? {} : { deduplication: { id: `${name}:${dedupeKey}`, keepLastIfActive: true } }),
+      })
+    try {
+      await add()
+    } catch (err) {
+      // A connection that was lost while idle is noticed only now. Should the first try have come through, the bell rings twice.
+      this.#log.warn({ err, job: name }, 'asking for a job failed: trying once more')
+      await add()
+    }
   }
 
   /** Begins to run jobs. Schedules that are no longer defined are taken away. */
@@ -117,6 +125,7 @@ export class Jobs {
         stalledInterval: lockMs,
         // A job whose process was killed is no bad job: it may be taken up again as often as a failed one.
         maxStalledCount: ATTEMPTS,
+        settings: { backoffStrategy: retryDelay },
         autorun: false,
       },
       createPostgresBackend,
@@ -177,7 +186,7 @@ export class Jobs {
         connection: this.#connection(),
         defaultJobOptions: {
           attempts: ATTEMPTS,
-          backoff: { type: 'exponential', delay: FIRST_RETRY_MS, jitter: 0.5 },
+          backoff: { type: 'custom' },
           removeOnComplete: true,
           removeOnFail: FAILED_JOBS_KEPT,
         },
@@ -192,6 +201,19 @@ export class Jobs {
   /** Few connections, closed when idle: each costs PostgreSQL several MB. */
   #connection() {
     const { url, schema = 'bullmq', applicationName = 'weft' } = this.#options
-    return { connectionString: url, schema, migrate: true, max: 2, idleTimeoutMillis: 10_000, application_name: `${applicationName} jobs` }
+    return {
+      connectionString: url,
+      schema,
+      migrate: true,
+      max: 2,
+      idleTimeoutMillis: 10_000,
+      connectionTimeoutMillis: 5_000,
+      application_name: `${applicationName} jobs`,
+    }
   }
+}
+
+/** Twice as long each time, up to ten minutes, and up to a half less so that jobs that failed together part. */
+function retryDelay(attemptsMade: number): number {
+  return Math.round(Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (attemptsMade - 1)) * (1 - Math.random() / 2))
 }

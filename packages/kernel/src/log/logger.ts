@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { pino } from 'pino'
 import { gatheredOutput, type LogOutput } from './output.ts'
 import { scrub } from './scrub.ts'
@@ -74,5 +75,7 @@ function wrap(base: pino.Logger, output: LogOutput): Logger {
 
 /** Anything can be thrown; what is no Error is shown as it is. */
 function serializeError(error: unknown): unknown {
-  return error instanceof Error ? pino.stdSerializers.err(error) : { message: typeof error === 'string' ? error : JSON.stringify(error) }
+  return types.isNativeError(error)
+    ? pino.stdSerializers.err(error)
+    : { message: typeof error === 'string' ? error : JSON.stringify(error) }
 }

@@ -12,16 +12,19 @@ const BEARER = /\b(bearer\s+)[^\s"',\\]+/gi
 const TOKEN = /\b(wft|syt|syr)_[A-Za-z0-9_\-~.=]{4,}/g
 /** Credentials in URLs, as of PostgreSQL and Redis. */
 const URL_CREDENTIALS = /(:\/\/[^/\s:@"\\]*):[^/\s@"\\]+@/g
-/** Fields by name, in JSON or as key=value. */
-const FIELD =
-  /(\\?"(?:access_token|refresh_token|login_token|registration_token|token|password|new_password|old_password|secret|internal_secret|registration_shared_secret|authorization|x-weft-internal-secret)\\?"\s*:\s*)(?:\\?"(?:[^"\\]|\\(?!")[^"]?)*\\?"|\[[^\]]*\])/gi
-const PAIR = /\b((?:access_token|refresh_token|password|internal_secret|registration_shared_secret|authorization)=)(?:"[^"]*"|[^\s&"]+)/gi
+const NAMES =
+  'access_token|refresh_token|login_token|registration_token|token|password|new_password|old_password|secret|internal_secret|registration_shared_secret|authorization'
+/** Fields by name: in JSON, in JSON that stands in a JSON string, and as key=value. */
+const FIELD = new RegExp(String.raw`("(?:${NAMES})"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|\[[^\]]*\])`, 'gi')
+const ESCAPED_FIELD = new RegExp(String.raw`(\\"(?:${NAMES})\\"\s*:\s*)\\"(?:[^"\\]|\\\\(?:\\"|\\\\|[^"\\]))*\\"`, 'gi')
+const PAIR = new RegExp(String.raw`\b((?:${NAMES})=)(?:"(?:[^"\\]|\\.)*"|[^\s&"\\]+)`, 'gi')
 
 /** Takes tokens, passwords and other secrets out of a line. */
 export function scrub(line: string): string {
   if (!SUSPECT.test(line)) return line
   return line
     .replace(FIELD, '$1"[redacted]"')
+    .replace(ESCAPED_FIELD, '$1\\"[redacted]\\"')
     .replace(QUERY, '$1[redacted]')
     .replace(PAIR, '$1[redacted]')
     .replace(BEARER, '$1[redacted]')

@@ -9,10 +9,15 @@ export function textLine(json: string): string {
   const who = entry.instance ?? entry.class
   let line = `${time} ${LEVELS[String(entry.level)] ?? String(entry.level)} ${who === undefined ? '' : `${String(who)} `}${String(entry.msg ?? '')}`
   for (const [key, value] of Object.entries(entry)) if (!PLACED.has(key)) line += ` ${key}=${plain(value)}`
-  const error = entry.err as { type?: unknown; message?: unknown; stack?: unknown } | undefined
-  if (error !== undefined && error !== null)
-    line += `\n    ${String(error.stack ?? error.message ?? JSON.stringify(error)).replaceAll('\n', '\n    ')}`
-  return `${line}\n`
+  return `${line}${entry.err === undefined || entry.err === null ? '' : errorText(entry.err)}\n`
+}
+
+/** The stack, or whatever there is in its place, then what else the error carries, such as a code. */
+function errorText(error: object): string {
+  const { type: _, message, stack, ...rest } = error as { type?: unknown; message?: unknown; stack?: unknown }
+  const lines = [String(stack ?? message ?? '')]
+  if (Object.keys(rest).length > 0) lines.push(JSON.stringify(rest))
+  return `\n${lines.join('\n')}`.replaceAll('\n', '\n    ')
 }
 
 function plain(value: unknown): string {

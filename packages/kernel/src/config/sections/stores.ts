@@ -126,6 +126,7 @@ const redis = z
       .meta({ description: 'The number of the logical database.' }),
     use_tls: z.boolean().default(false).meta({ description: 'TLS to Redis.' }),
   })
+  .meta({ examples: [{ enabled: true, host: 'localhost', port: 6379, password_path: '/run/secrets/weft-redis' }] })
   .transform((value): RedisSettings | undefined => {
     if (!value.enabled) return undefined
     if (value.url !== undefined) return { url: value.url }
@@ -145,12 +146,9 @@ export const stores = {
     .min(1)
     .default('data')
     .meta({ description: 'The folder of the embedded PostgreSQL; relative paths count from the folder of this file.' }),
-  redis: redis
-    .prefault({})
-    .meta({
-      examples: [{ enabled: true, host: 'localhost', port: 6379, password_path: '/run/secrets/weft-redis' }],
-      description: 'Redis or Valkey, which announces what was committed from process to process. Nothing in it needs a backup.',
-    }),
+  redis: redis.prefault({}).meta({
+    description: 'Redis or Valkey, which announces what was committed from process to process. Nothing in it needs a backup.',
+  }),
   caches: z
     .strictObject({
       room_heads: size()
