@@ -216,6 +216,12 @@ const deltasAfter = sql<{
    JOIN current_state_delta_stream d ON d.room_nid = w.room_nid AND d.stream_id > w.after
    ORDER BY d.stream_id`,
 )
+const changedMembers = sql<{ room_nid: number }>(
+  'sync.changedMembers',
+  `SELECT w.room_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, since, until)
+   WHERE EXISTS (SELECT FROM current_state_delta_stream d WHERE d.room_nid = w.room_nid AND d.stream_id > w.since
+     AND d.stream_id <= w.until AND d.type = 'm.room.member')`,
+)
 const counts = sql<{ room_nid: number; membership: string; members: number }>(
   'sync.memberCounts',
   `SELECT room_nid, membership, count(*) AS members FROM room_memberships
@@ -353,6 +359,13 @@ export class SyncReader {
       eventNid: row.event_nid ?? undefined,
       prevEventNid: row.prev_event_nid ?? undefined,
     }))
+  }
+
+  /** In which of these stretches members changed. */
+  async changedMembers(ranges: ReadonlyArray<Pick<TimelineRange, 'roomNid' | 'since' | 'until'>>): Promise<Set<number>> {
+    if (ranges.length === 0) return new Set()
+    const values = [ranges.map((range) => range.roomNid), ranges.map((range) => range.since), ranges.map((range) => range.until)]
+    return new Set((await this.#db.query(changedMembers, values)).map((row) => row.room_nid))
   }
 
   async summaries(roomNids: readonly number[]): Promise<RoomSummaryRow[]> {

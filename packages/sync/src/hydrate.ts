@@ -6,7 +6,7 @@ import type { Receipt } from './room-feed.ts'
 import { type CurrentState, keysToRead, stateEventNids, strippedNids } from './room-state.ts'
 import { type RoomWork, type SyncScope, timelineStart } from './room-work.ts'
 import { hidesFrom, type RoomHistory, visibleTimeline, wantedInTimeline } from './rules.ts'
-import { StateMap } from './state-map.ts'
+import { type Delta, StateMap } from './state-map.ts'
 import type { SummaryReader } from './summaries.ts'
 import type { TimelineEvent } from './timeline-event.ts'
 
@@ -32,7 +32,7 @@ export async function hydrate(works: readonly RoomWork[], scope: SyncScope, deps
   const timelines = loadTimelines(shown, scope, deps)
   if (timelines !== undefined) await timelines
 
-  const summaries = loadSummaries(shown, scope, deps)
+  const summaries = loadSummaries(shown, deps)
   if (summaries !== undefined) await summaries
 
   const state = loadState(works, shown, scope, deps)
@@ -107,25 +107,39 @@ function setTimeline(work: RoomWork, events: TimelineEvent[], limit: number): vo
 }
 
 /** Counts and heroes, where members changed or the client has none. */
-function loadSummaries(works: readonly RoomWork[], scope: SyncScope, deps: HydrateDeps): Promise<void> | undefined {
+function loadSummaries(works: readonly RoomWork[], deps: HydrateDeps): Promise<void> | undefined {
   const missing: RoomWork[] = []
+  const unknown: RoomWork[] = []
   for (const work of works) {
-    if (work.section !== 'join' || !wantsSummary(work, scope)) continue
-    if (work.feed?.summary !== undefined) work.summary = work.feed.summary
+    if (work.section !== 'join') continue
+    const { feed } = work
+    if (!work.full && (feed === undefined || feed.deltasFloor > work.since)) {
+      unknown.push(work)
+      continue
+    }
+    if (!work.full && !membersChanged(work)) continue
+    if (feed?.summary !== undefined) work.summary = feed.summary
     else missing.push(work)
   }
+  if (unknown.length > 0)
+    return deps.reader
+      .changedMembers(unknown)
+      .then((changed) => readSummaries([...missing, ...unknown.filter((work) => changed.has(work.roomNid))], deps))
   return missing.length === 0 ? undefined : readSummaries(missing, deps)
 }
 
-function wantsSummary(work: RoomWork, scope: SyncScope): boolean {
-  if (work.full) return true
-  const { feed } = work
-  // Of a room that memory does not cover, it is not known yet whether members changed: counting again does no harm.
-  if (feed === undefined || feed.deltasFloor > work.since) return work.timeline.length > 0 || scope.fullState
-  return feed.deltas.some((delta) => delta.position > work.since && delta.position <= work.until && delta.type === 'm.room.member')
+function membersChanged(work: RoomWork): boolean {
+  const deltas = work.feed?.deltas ?? []
+  for (let i = deltas.length - 1; i >= 0; i--) {
+    const delta = deltas[i] as Delta
+    if (delta.position <= work.since) return false
+    if (delta.position <= work.until && delta.type === 'm.room.member') return true
+  }
+  return false
 }
 
 async function readSummaries(works: readonly RoomWork[], deps: HydrateDeps): Promise<void> {
+  if (works.length === 0) return
   const asked = works.map((work) => ({ roomNid: work.roomNid, memberChanges: work.feed?.memberChanges }))
   const found = await deps.summaries.read(asked)
   for (const [index, work] of works.entries()) {
