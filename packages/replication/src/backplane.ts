@@ -29,7 +29,9 @@ interface BackplaneOptions {
 }
 
 /** The backplane of processes of their own. Resolves also while Redis is away. */
-export async function redisBackplane(options: BackplaneOptions & { readonly url: string; readonly serverName: string }): Promise<Backplane> {
+export async function redisBackplane(
+  options: BackplaneOptions & { readonly url: string; readonly serverName: string },
+): Promise<Backplane> {
   const { clock, log, serverName } = options
   const redis = new RedisConnections({ url: options.url, log })
   const observer = replicationObserver(options.metrics)

@@ -4,7 +4,7 @@ import { bytesOf, encodeEntry, type OutgoingEntry, type WireEntry } from './anno
 import type { Announcer, Follower, Following, ReplicationLog, ReplicationObserver } from './announcer.ts'
 import { blockMs, keyPrefix, type RedisConnections, whenReady } from './redis.ts'
 
-/** What the Redis stream holds at most (Redis cuts whole nodes of it): some seconds of a busy server, re-read after a reconnect. */
+/** What the Redis stream holds at most (its memory in Redis is up to twice that): some seconds of a busy server, re-read after a reconnect. */
 export const streamBytes = 16 * 1024 * 1024
 /** Entries on their way to a Redis that answers slowly; beyond this they are dropped, and are gaps. */
 const inFlightBytes = 16 * 1024 * 1024

@@ -1,6 +1,6 @@
+import { systemClock } from '@weft/kernel'
 import { type Database, sql, type Tx } from '@weft/storage'
 import { RedisUnavailable, startRedis, type TestRedis } from '@weft/testkit'
-import { systemClock } from '@weft/kernel'
 import {
   type Announcer,
   type CurrentStateDeltasRow,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { systemClock } from '@weft/kernel'
 import { Database, sql } from '@weft/storage'
 import { type TestDatabase, testDatabase } from '@weft/testkit'
-import { systemClock } from '@weft/kernel'
 import { FencedError, fenceStatement, type HeldLease, LocalAnnouncer, WriterLease } from '../src/index.ts'
 import { changeDevice, startWriter, TestLog, TestObserver, until } from './support.ts'
 

@@ -46,6 +46,8 @@ export class RedisAckBus implements AckBus {
   readonly #options: RedisAckBusOptions
   readonly #channel: string
   readonly #listeners = new Set<(ack: Acknowledgement) => void>()
+  /** Of this process's one instance, by stream. */
+  readonly #latest = new Map<string, Acknowledgement>()
   #publisher: Redis | undefined
   #subscriber: Redis | undefined
 
@@ -55,10 +57,14 @@ export class RedisAckBus implements AckBus {
   }
 
   send(ack: Acknowledgement): void {
-    this.#publisher ??= this.#options.redis.commands('acknowledge')
-    this.#publisher
-      .publish(this.#channel, JSON.stringify(ack))
-      .catch((err) => this.#options.log.debug({ err }, 'an acknowledgement was lost'))
+    this.#latest.set(ack.stream, ack)
+    if (this.#publisher === undefined) {
+      this.#publisher = this.#options.redis.commands('acknowledge')
+      // What was sent before the connection stood, or was lost with it.
+      this.#publisher.on('ready', () => {
+        for (const latest of this.#latest.values()) this.#publish(latest)
+      })
+    } else this.#publish(ack)
   }
 
   listen(listener: (ack: Acknowledgement) => void): () => void {
@@ -70,6 +76,12 @@ export class RedisAckBus implements AckBus {
   async stop(): Promise<void> {
     this.#listeners.clear()
     for (const redis of [this.#publisher, this.#subscriber]) if (redis !== undefined) this.#options.redis.release(redis)
+  }
+
+  #publish(ack: Acknowledgement): void {
+    this.#publisher!.publish(this.#channel, JSON.stringify(ack)).catch((err) =>
+      this.#options.log.debug({ err }, 'an acknowledgement was lost'),
+    )
   }
 
   #subscribe(): void {
