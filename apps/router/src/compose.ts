@@ -3,6 +3,9 @@ import type { Compose } from '@weft/kernel'
 import { RedisConnections, RedisDiscovery } from '@weft/replication'
 import { composeRouter } from './assemble.ts'
 
+export { composeRouter } from './assemble.ts'
+export { routerMetrics } from './metrics.ts'
+
 /** The router: doors for clients, discovery of workers, nothing else. It opens neither PostgreSQL nor a stream. */
 export const compose: Compose = async (context) => {
   const { config, log, clock, lifecycle } = context

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, Server as NetServer } from 'node:net'
 import type { Edge } from '@weft/http'
 import { parserRefusal, rawAnswer } from './replies.ts'
 
@@ -49,11 +49,13 @@ export class FrontDoor {
     })
   }
 
-  /** Stops accepting; resolves once the last connection has ended. */
+  /**
+   * Stops accepting; resolves once the last connection has ended. Idle ones stay for now: closing one at the moment its
+   * client sends costs that request, so a client that is active is told by `Connection: close` instead.
+   */
   stopAccepting(): Promise<void> {
-    const closed = new Promise<void>((resolve) => (this.#server.listening ? this.#server.close(() => resolve()) : resolve()))
-    this.closeIdle()
-    return closed
+    // http.Server.close would close idle connections at once.
+    return new Promise((resolve) => NetServer.prototype.close.call(this.#server, () => resolve()))
   }
 
   closeIdle(): void {

@@ -67,6 +67,8 @@ const lostCheckEvery = 10
 const standbyCheckEvery = 5
 /** A replaced writer may finish writing what it has committed for this long; then its requests end. */
 const replacedSweeps = 3
+/** How long a draining router leaves idle connections open, in ms: the next request on one is served, and told to close. */
+const idleGraceMs = 1_000
 
 /**
  * The public edge: finds the class of a request by its path, an instance by its key, and passes both bodies on. It keeps
@@ -91,6 +93,7 @@ export class Router {
   #sweeps = 0
   readonly #replacedSince = new Map<KnownInstance, number>()
   #draining = false
+  #idleMayClose = false
 
   constructor(options: RouterOptions) {
     this.#options = options
@@ -160,12 +163,17 @@ export class Router {
     // What waits for a worker is better off at another router at once.
     this.#hold.expire(0, true)
     const closed = Promise.all(this.#doors.map((door) => door.stopAccepting()))
+    const idle = setTimeout(() => {
+      this.#idleMayClose = true
+      this.#closeIdle()
+    }, idleGraceMs)
     let timer: NodeJS.Timeout | undefined
     const deadline = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, deadlineMs)
     })
     await Promise.race([closed, deadline])
     clearTimeout(timer)
+    clearTimeout(idle)
     for (const exchange of [...this.#exchanges]) {
       if (!exchange.begun) exchange.answer({ status: 503, errcode: 'M_UNKNOWN', error: 'The server restarts', retryAfterSeconds: 1 })
     }
@@ -286,7 +294,7 @@ export class Router {
     this.#exchanges.delete(exchange)
     this.#options.observer.ended(exchange, status)
     // A connection whose answer began before the drain said nothing of closing.
-    if (this.#draining) setImmediate(() => this.#closeIdle())
+    if (this.#idleMayClose) setImmediate(() => this.#closeIdle())
   }
 
   #closeIdle(): void {

@@ -89,6 +89,17 @@ describe('R41: headers', () => {
     expect(writer.seen.map(({ method, body }) => [method, body])).toEqual([['DELETE', smuggled]])
   })
 
+  test.each([versions, download])('odd bytes in a query of %s reach the worker as they are, or are refused', async (path) => {
+    const workers = [await bench.worker('sync-1', 'sync'), await bench.worker('media-1', 'media')]
+    await bench.router()
+    for (const odd of ['\xe9', '\x7f', '\x80\xff', '\\', '"', '{}', '%00', '#x', '[', '|']) {
+      const text = await bench.raw(`GET ${path}?x=${odd} HTTP/1.1\r\nHost: a\r\nX-Odd: \xe9\r\nConnection: close\r\n\r\n`)
+      expect(text).toMatch(/^HTTP\/1.1 (200|400) /)
+      const seen = workers.flatMap((worker) => worker.seen.splice(0))
+      expect(seen.map((one) => one.url)).toEqual(text.startsWith('HTTP/1.1 200') ? [`${path}?x=${odd}`] : [])
+    }
+  })
+
   test('a request with both lengths is refused', async () => {
     const writer = await bench.worker('writer-1', 'writer')
     await bench.router()

@@ -294,7 +294,7 @@ export class Bench {
   /** Writes bytes on a connection of its own and reads until it closes. */
   raw(bytes: string): Promise<string> {
     return new Promise((resolve, reject) => {
-      const socket = connect(this.port, '127.0.0.1', () => socket.write(bytes))
+      const socket = connect(this.port, '127.0.0.1', () => socket.write(bytes, 'latin1'))
       let text = ''
       socket.on('data', (chunk: Buffer) => {
         text += chunk.toString('latin1')
