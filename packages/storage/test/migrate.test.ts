@@ -73,6 +73,15 @@ onEveryPostgres((server) => {
     expect(await db.query(sql('t.c', `SELECT to_regclass('c') AS c`))).toEqual([{ c: null }])
   })
 
+  test('a database in another encoding is refused with the way out', async () => {
+    const { db, connection } = await server.database({ empty: true })
+    await db.execute(sql('t.latin', `CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'`))
+    const latin = new Database({ connection: { ...connection, database: 'latin' }, applicationName: 'test' })
+    await expect(migrate(latin, { dir: migrationsDir })).rejects.toThrow('encoding LATIN1')
+    await latin.close()
+    await db.execute(sql('t.drop', 'DROP DATABASE latin'))
+  })
+
   test('a history that is not ours is refused', async () => {
     const { db } = await server.database({ empty: true })
     await migrate(db, await release('ours', first))

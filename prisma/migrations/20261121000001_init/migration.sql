@@ -112,7 +112,7 @@ CREATE TABLE "user_filters" (
     CONSTRAINT "user_filters_pkey" PRIMARY KEY ("user_id", "filter_id")
 );
 CREATE UNIQUE INDEX "user_filters_user_id_filter_hash_key" ON "user_filters"("user_id", "filter_hash");
--- room_nid 0 is the account's own data. A deleted type keeps its row, with content NULL, until its retention has passed.
+-- room_nid 0 is the account's own data. A deleted type keeps its row, with content NULL: a device that was away learns of it.
 CREATE TABLE "account_data" (
     "user_id" TEXT NOT NULL,
     "room_nid" BIGINT NOT NULL DEFAULT 0,
@@ -220,8 +220,8 @@ CREATE TABLE "current_state_delta_stream" (
 CREATE INDEX "current_state_delta_stream_room_nid_stream_id_idx" ON "current_state_delta_stream"("room_nid", "stream_id");
 -- What held at one key from which position on: visibility and membership intervals, without walking state groups.
 CREATE INDEX "current_state_delta_stream_room_nid_type_state_key_stream_i_idx" ON "current_state_delta_stream"("room_nid", "type", "state_key", "stream_id");
--- The current membership of every user in every room this server knows. event_stream_ordering is the membership
--- event's position; room_version and stripped state serve an invite or knock to a room this server is not in.
+-- The current membership of every user in every room this server knows; event_stream_ordering is the membership
+-- event's position.
 CREATE TABLE "room_memberships" (
     "user_id" TEXT NOT NULL,
     "room_nid" BIGINT NOT NULL,

@@ -50,6 +50,7 @@ export async function migrate(db: Database, options: MigrateOptions): Promise<st
     if (await connection.isPooled()) {
       options.log?.warn({}, 'the database is reached through a pooler: the writer lock needs a direct connection or session pooling')
     }
+    await requireSuitable(connection)
     const { pending } = statusOf(migrations, await history(connection))
     const applied: string[] = []
     for (const name of pending) {
@@ -76,6 +77,23 @@ export async function migrationStatus(db: Database, options: MigrateOptions): Pr
     return statusOf(migrations, await history(connection))
   } finally {
     await connection.close()
+  }
+}
+
+/** Releases of PostgreSQL that weft is tested on begin with this one. */
+const oldest = 14
+
+async function requireSuitable(connection: Dedicated): Promise<void> {
+  const [row] = await connection.script(
+    `SELECT current_setting('server_version_num')::int / 10000 AS major, current_setting('server_encoding') AS encoding, current_database() AS name`,
+  )
+  const { major, encoding, name } = row as { major: number; encoding: string; name: string }
+  if (major < oldest) throw new MigrationError(`this is PostgreSQL ${major}, and weft needs ${oldest} or newer.`)
+  if (encoding !== 'UTF8') {
+    throw new MigrationError(
+      `the database ${name} has the encoding ${encoding}, in which not every message can be written. Make it anew: ` +
+        `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'`,
+    )
   }
 }
 
