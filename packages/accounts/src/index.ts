@@ -7,8 +7,10 @@ export { FilterReads, Filters, filterLimits } from './filters.ts'
 export { LastSeen } from './last-seen.ts'
 export { userIdForUsername } from './localpart.ts'
 export { MemberRooms } from './member-rooms.ts'
+export { accountsMetrics, showAccounts } from './metrics.ts'
 export { MAX_PASSWORD_LENGTH, PasswordHasher, type PasswordHasherOptions } from './password-hasher.ts'
 export { PasswordLogin, type PasswordLoginOptions } from './password-login.ts'
+export type { PasswordPolicy } from './password-policy.ts'
 export type {
   BucketLimit,
   Buckets,

@@ -25,6 +25,10 @@ export class PasswordHasher {
   readonly #options: Options
   readonly #decoy: string
   readonly #waiting: (() => void)[] = []
+  /** Finished hashings, the seconds they took without waiting, and requests refused because the queue was full. */
+  hashed = 0
+  seconds = 0
+  refused = 0
   #running = 0
 
   constructor(options: PasswordHasherOptions = {}) {
@@ -36,6 +40,11 @@ export class PasswordHasher {
     this.#options = { algorithm: 2 satisfies Algorithm.Argon2id, memoryCost, timeCost, parallelism: 1 }
     // The same cost as a real one; a hash of 32 zero bytes, which no password is known to have.
     this.#decoy = `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`
+  }
+
+  /** Requests that wait for their turn. */
+  get waiting(): number {
+    return this.#waiting.length
   }
 
   /** @returns the hash in PHC form, with salt and costs */
@@ -56,14 +65,18 @@ export class PasswordHasher {
   async #queued<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#concurrency) {
       if (this.#waiting.length >= this.#queueLimit) {
+        this.refused++
         throw new MatrixError('M_UNKNOWN', 'Too many logins at once, try again', { status: 503, headers: { 'Retry-After': '2' } })
       }
       // Whoever finishes hands its place over, so #running does not change.
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     } else this.#running++
+    const started = performance.now()
     try {
       return await work()
     } finally {
+      this.hashed++
+      this.seconds += (performance.now() - started) / 1000
       const next = this.#waiting.shift()
       if (next === undefined) this.#running--
       else next()

@@ -39,7 +39,10 @@ export class ProfilePropagation {
     this.#reads = new ProfileReads(this.#profiles)
   }
 
-  /** Carries all pending changes to the end: one batch of each user in turn, so that many rooms of one hold up nobody. */
+  /**
+   * Carries all pending changes to the end: one batch of each user in turn, so that many rooms of one hold up nobody.
+   * @throws the signal's reason once it is aborted, between two batches
+   */
   async run(signal?: AbortSignal): Promise<void> {
     let some = true
     while (some) {
@@ -48,7 +51,7 @@ export class ProfilePropagation {
       for (;;) {
         const page = await this.#profiles.pendingPropagations(after, USERS_A_PAGE)
         for (const row of page) {
-          if (signal?.aborted === true) return
+          signal?.throwIfAborted()
           await this.#batch(row)
           some = true
         }

@@ -21,7 +21,7 @@ export class StoredReceiptEvents implements ReceiptEvents {
   async find(roomNid: number, eventId: string): Promise<ReceiptEvent | undefined> {
     const event = await this.#inRoom(roomNid, eventId)
     if (event === undefined) return undefined
-    return { streamOrdering: event.streamOrdering, threadRoot: await this.#threadRoot(roomNid, event) }
+    return { streamOrdering: event.streamOrdering, threadRoot: () => this.#threadRoot(roomNid, event) }
   }
 
   async #threadRoot(roomNid: number, event: ClientEventRow): Promise<string | undefined> {

@@ -14,7 +14,7 @@ export interface ReceiptEvent {
   /** Its place in the room's timeline; absent for an event that is in none. */
   readonly streamOrdering: number | undefined
   /** The root of the thread that it is in, at most three relations away; absent in the main timeline. */
-  readonly threadRoot: string | undefined
+  threadRoot(): Promise<string | undefined>
 }
 
 /** Finds events of a room; the composition implements it over the rooms' stores. */
@@ -54,7 +54,7 @@ export class Receipts {
       throw new MatrixError('M_INVALID_PARAM', 'thread_id field must be a non-empty string')
     }
     const event = await this.#require(room, eventId)
-    if (threadId !== undefined && !isInThread(event, eventId, threadId)) {
+    if (threadId !== undefined && !(await isInThread(event, eventId, threadId))) {
       throw new MatrixError('M_INVALID_PARAM', 'The event is not related to the thread_id')
     }
     const ts = this.#options.clock.now()
@@ -94,10 +94,12 @@ export class Receipts {
 }
 
 /** Spec: "Threaded read receipts": a thread's root, and what relates to it otherwise, is in the main timeline. */
-function isInThread(event: ReceiptEvent, eventId: string, threadId: string): boolean {
-  if (threadId === MAIN_THREAD) return event.threadRoot === undefined
+async function isInThread(event: ReceiptEvent, eventId: string, threadId: string): Promise<boolean> {
+  if (threadId === MAIN_THREAD) return (await event.threadRoot()) === undefined
+  // An event may name anything as its thread, even what no column holds.
+  if (!isEventId(threadId)) return false
   // NOTSPEC: the root itself is accepted in its own thread, as Synapse does: clients mark a thread read that has no replies yet.
-  return event.threadRoot === threadId || eventId === threadId
+  return eventId === threadId || (await event.threadRoot()) === threadId
 }
 
 function isReceiptType(type: string): type is ReceiptType {

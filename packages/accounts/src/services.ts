@@ -5,7 +5,7 @@ import { FilterReads, Filters } from './filters.ts'
 import { MemberRooms } from './member-rooms.ts'
 import { PasswordHasher } from './password-hasher.ts'
 import { PasswordLogin, type PasswordLoginOptions } from './password-login.ts'
-import type { MembershipLookup, RoomLookup, WriteStores } from './ports.ts'
+import type { Buckets, MembershipLookup, RoomLookup, WriteStores } from './ports.ts'
 import { ProfileReads, Profiles } from './profiles.ts'
 import { type ReceiptEvents, Receipts } from './receipts.ts'
 import { Registration, type RegistrationSettings } from './registration.ts'
@@ -26,6 +26,7 @@ export interface AccountReads {
 /** What the writer does with accounts. */
 export interface AccountServices {
   readonly accountData: AccountData
+  readonly buckets: Buckets
   readonly filters: Filters
   readonly hasher: PasswordHasher
   readonly passwordLogin: PasswordLogin
@@ -49,7 +50,7 @@ export interface AccountServicesOptions extends WriteStores {
   /** registration_shared_secret */
   readonly sharedSecret: string | undefined
   readonly loginLimits: PasswordLoginOptions['limits']
-  readonly buckets: PasswordLoginOptions['buckets']
+  readonly buckets: Buckets
   readonly acks: RevocationAcks
   readonly typing: TypingStore
   readonly events: ReceiptEvents
@@ -79,6 +80,7 @@ export function accountServices(options: AccountServicesOptions): AccountService
   const sessions = new Sessions(options)
   return {
     accountData,
+    buckets: options.buckets,
     filters: new Filters(options),
     hasher,
     passwordLogin: new PasswordLogin({ serverName, db: options.db, hasher, buckets: options.buckets, limits: options.loginLimits }),

@@ -129,9 +129,9 @@ describe('a changed profile', () => {
     await set('displayname', { displayname: 'Alice B' })
     const stop = new AbortController()
     onRefresh = async (count) => {
-      if (count === 5) stop.abort()
+      if (count === 5) stop.abort(new Error('drain'))
     }
-    await propagation().run(stop.signal)
+    await expect(propagation().run(stop.signal)).rejects.toThrow('drain')
     expect(refreshed).toHaveLength(20)
     onRefresh = async () => {}
     await propagation().run()

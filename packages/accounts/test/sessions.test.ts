@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { LastSeen, MAX_DEVICES, makeAccessToken } from '../src/index.ts'
+import { Metrics } from '@weft/kernel'
+import { TokensReader } from '@weft/storage'
+import { LastSeen, MAX_DEVICES, makeAccessToken, showAccounts, TokenAuthenticator } from '../src/index.ts'
 import { AccountsRig, device } from './rig.ts'
 
 let rig: AccountsRig
@@ -68,8 +70,6 @@ describe('access tokens', () => {
   })
 
   test('take a bounded number of bytes in memory', async () => {
-    const { TokenAuthenticator } = await import('../src/index.ts')
-    const { TokensReader } = await import('@weft/storage')
     const small = new TokenAuthenticator({
       tokens: new TokensReader(rig.database.db),
       clock: rig.clock,
@@ -210,4 +210,15 @@ test('a writer that was replaced makes no session and writes nothing else', asyn
   } finally {
     await old.stop()
   }
+})
+
+test('metrics show tokens and passwords', async () => {
+  const metrics = new Metrics()
+  const end = showAccounts(metrics, { authenticator: rig.authenticator, hasher: rig.accounts.hasher })
+  const before = await metrics.value('weft_access_token_lookups_total', { outcome: 'refused' })
+  await rig.authenticator.authenticate('wft_x_nothing')
+  expect(await metrics.value('weft_access_token_lookups_total', { outcome: 'refused' })).toBe(before + 1)
+  expect(await metrics.value('weft_password_hashes_total')).toBeGreaterThan(0)
+  expect(await metrics.value('weft_access_token_cache_bytes')).toBe(rig.authenticator.cachedBytes)
+  end()
 })

@@ -1,3 +1,4 @@
+import type { AccountServicesOptions } from '@weft/accounts'
 import {
   BucketRateLimiter,
   dummyStage,
@@ -7,7 +8,6 @@ import {
   registrationTokenStage,
   UserInteractiveAuth,
 } from '@weft/http'
-import type { AccountServicesOptions } from '../../accounts/src/index.ts'
 import { AccountsRig, SERVER } from '../../accounts/test/rig.ts'
 import { type Answer, type SendOptions, startServer, type TestServer } from '../../http/test/harness.ts'
 import { clientAccounts } from '../src/client/accounts/index.ts'

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { sharedSecretMac } from '../../accounts/src/index.ts'
+import { sharedSecretMac } from '@weft/accounts'
 import { ApiRig } from './accounts-rig.ts'
 
 let rig: ApiRig
@@ -99,6 +99,8 @@ describe('registration', () => {
   test('tells which names are free', async () => {
     expect((await rig.send('GET', '/register/available?username=free')).json).toEqual({ available: true })
     expect(await rig.send('GET', '/register/available?username=alice')).toMatchObject({ status: 400, json: { errcode: 'M_USER_IN_USE' } })
+    for (let i = 0; i < 20; i++) await rig.send('GET', `/register/available?username=u${i}`)
+    expect(await rig.send('GET', '/register/available?username=free')).toMatchObject({ status: 429, json: { errcode: 'M_LIMIT_EXCEEDED' } })
     expect(await rig.send('GET', '/register/available')).toMatchObject({ status: 400, json: { errcode: 'M_MISSING_PARAM' } })
   })
 
