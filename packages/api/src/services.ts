@@ -1,6 +1,7 @@
 import type { AccountReads, AccountServices } from '@weft/accounts'
 import type { Reply, UserInteractiveAuth } from '@weft/http'
 import type { Aliases, Memberships, Messages, RoomCreation, RoomDirectory, RoomReads, TimelineReads } from '@weft/rooms'
+import type { SyncService } from '@weft/sync'
 import type { ServerInfo } from './server-info.ts'
 
 /** Streams JSON text: what stands before, the parts with commas between them, what stands after. */
@@ -25,6 +26,7 @@ export interface WriterServices extends SharedServices {
 }
 
 export interface SyncServices extends SharedServices {
+  readonly sync: Pick<SyncService, 'sync'>
   readonly rooms: {
     readonly directory: RoomDirectory
     readonly reads: RoomReads

@@ -1,4 +1,3 @@
-
 import type { Config, RateLimit as RateLimitSetting } from '@weft/kernel'
 import type { RateLimit, RateLimitClass } from './rate-limit.ts'
 

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ProcessContext } from '@weft/kernel'
 import express from 'express'
 import { corsHeaders } from './cors.ts'
-import { countHttp } from './http-metrics.ts'
+import { httpMetrics } from './observe.ts'
 import { InFlight } from './in-flight.ts'
 import { type MountOptions, mountEndpoints } from './mount.ts'
 import { HttpServer } from './server.ts'
@@ -55,7 +55,7 @@ export class Door {
     const app = express()
     app.disable('x-powered-by')
     app.disable('etag')
-    mountEndpoints(app, { ...options, log, metrics: countHttp(metrics), clock, draining: lifecycle.draining, inFlight: this.#inFlight })
+    mountEndpoints(app, { ...options, log, metrics: metrics.use(httpMetrics), clock, draining: lifecycle.draining, inFlight: this.#inFlight })
     this.#answer = app
   }
 
@@ -81,4 +81,10 @@ function refuse(response: ServerResponse, header: string): void {
     [header]: '1',
   })
   response.end(body)
+}
+
+/** Where routers reach a process that listens on this port. */
+export function addressOf({ config }: ProcessContext, port: number): string {
+  const host = config.process.advertise_address ?? config.process.bind_address
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

@@ -10,6 +10,7 @@ export interface TypingAnnouncer {
 
 const longestTimerMs = 60_000
 const retryMs = 1000
+const largestSweep = 200
 
 /** Who is typing, on the writer: each change is announced with its room's whole set, and so is each end by time. */
 export class Typing {
@@ -17,6 +18,8 @@ export class Typing {
   readonly #announcer: TypingAnnouncer
   readonly #clock: Clock
   readonly #log: ReplicationLog
+  /** Rooms in which somebody types, and when the last of them ends: Redis may forget it, followers must not keep it. */
+  readonly #typed = new Map<string, { readonly room: TypingRoom; readonly until: number }>()
   #timer: Timer | undefined
   #dueAt = Number.POSITIVE_INFINITY
   #stopped = false
@@ -50,7 +53,8 @@ export class Typing {
   async setTyping(room: TypingRoom, userId: string, timeoutMs: number | undefined): Promise<TypingRow | undefined> {
     try {
       const { row, nextExpiryMs } = await this.#store.setTyping(room, userId, timeoutMs)
-      if (row !== undefined) this.#announcer.announceKeptInRedis(typingStream, [row])
+      if (timeoutMs !== undefined) this.#note(room, timeoutMs)
+      if (row !== undefined) this.#announce([row])
       this.#watch(nextExpiryMs)
       return row
     } catch (err) {
@@ -59,11 +63,26 @@ export class Typing {
     }
   }
 
+  #note(room: TypingRoom, timeoutMs: number): void {
+    const until = this.#clock.monotonic() + timeoutMs
+    const before = this.#typed.get(room.roomId)
+    if (before === undefined || before.until < until) this.#typed.set(room.roomId, { room, until })
+  }
+
+  #announce(rows: readonly TypingRow[]): void {
+    for (const row of rows) {
+      if (row.userIds.length === 0) this.#typed.delete(row.roomId)
+    }
+    this.#announcer.announceKeptInRedis(typingStream, rows)
+  }
+
   async #expire(): Promise<void> {
     try {
-      const { rows, nextExpiryMs } = await this.#store.expireTyping()
-      if (rows.length > 0) this.#announcer.announceKeptInRedis(typingStream, rows)
-      this.#watch(nextExpiryMs)
+      const now = this.#clock.monotonic()
+      const due = [...this.#typed.values()].filter(({ until }) => until <= now).slice(0, largestSweep)
+      const { rows, nextExpiryMs } = await this.#store.expireTyping(due.map(({ room }) => room))
+      if (rows.length > 0) this.#announce(rows)
+      this.#watch(nextExpiryMs ?? (this.#typed.size > 0 ? retryMs : undefined))
     } catch (err) {
       this.#log.debug({ err }, 'typing pauses')
       this.#watch(retryMs)

@@ -31,8 +31,11 @@ export interface TokenBuckets {
 export interface EphemeralStore extends TokenBuckets {
   /** Sets (or with undefined ends) a user's typing. Rejects while the store is away. */
   setTyping(room: TypingRoom, userId: string, timeoutMs: number | undefined): Promise<TypingChange>
-  /** Takes out whose time has run out: the new sets of their rooms. Rejects while the store is away. */
-  expireTyping(): Promise<{ readonly rows: readonly TypingRow[]; readonly nextExpiryMs: number | undefined }>
+  /**
+   * Takes out whose time has run out: the new sets of their rooms. A room of `due` of which the store knows nothing (it
+   * lost its memory) comes back as empty. Rejects while the store is away.
+   */
+  expireTyping(due: readonly TypingRoom[]): Promise<{ readonly rows: readonly TypingRow[]; readonly nextExpiryMs: number | undefined }>
   /** All rooms in which somebody is typing, and the stream's position. Rejects while the store is away. */
   typing(): Promise<{ readonly position: number; readonly rows: readonly TypingRow[] }>
   stop(): Promise<void>

@@ -33,6 +33,7 @@ export class MemoryEphemeralStore implements EphemeralStore {
     return { row: changed ? this.#row(room) : undefined, nextExpiryMs: this.#nextExpiryMs() }
   }
 
+  /** Memory loses nothing while its process lives: every due room is among its own. */
   async expireTyping(): Promise<{ rows: TypingRow[]; nextExpiryMs: number | undefined }> {
     const rows: TypingRow[] = []
     for (const room of [...this.#rooms.values()]) {

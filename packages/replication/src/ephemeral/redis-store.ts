@@ -58,6 +58,14 @@ for _, room in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT',
   index(room, users)
   if nid then rows[#rows + 1] = { next_position(ARGV[1]), nid, room, redis.call('ZRANGE', users, 0, -1) } end
 end
+local told = {}
+for _, row in ipairs(rows) do told[row[3]] = true end
+for i = 2, #ARGV, 2 do
+  local room = ARGV[i]
+  if not told[room] and redis.call('EXISTS', KEYS[4] .. room) == 0 then
+    rows[#rows + 1] = { next_position(ARGV[1]), ARGV[i + 1], room, {} }
+  end
+end
 return { rows, delay() }
 `)
 const readTyping = new LuaScript(`${luaNow}
@@ -102,8 +110,9 @@ export class RedisEphemeralStore implements EphemeralStore {
     return { row: position > 0 ? this.#row(position, roomNid, roomId, users) : undefined, nextExpiryMs: delayMs(delay) }
   }
 
-  async expireTyping(): Promise<{ rows: TypingRow[]; nextExpiryMs: number | undefined }> {
-    const answer = await expireTyping.run(this.#redis, this.#typingKeys('typing:in:'), [this.#lastPosition])
+  async expireTyping(due: readonly TypingRoom[]): Promise<{ rows: TypingRow[]; nextExpiryMs: number | undefined }> {
+    const args = [this.#lastPosition, ...due.flatMap(({ roomId, roomNid }) => [roomId, roomNid])]
+    const answer = await expireTyping.run(this.#redis, this.#typingKeys('typing:in:'), args)
     const [rows, delay] = answer as [[number, string, string, string[]][], number]
     return {
       rows: rows.map(([position, nid, roomId, users]) => this.#row(position, Number(nid), roomId, users)),

@@ -1,3 +1,4 @@
+import type { AnyEndpoint } from '@weft/http'
 import { ban } from './ban.ts'
 import { createRoom } from './create-room.ts'
 import { deleteRoomAlias } from './delete-room-alias.ts'
@@ -24,7 +25,7 @@ import { setRoomState } from './set-room-state.ts'
 import { unban } from './unban.ts'
 
 /** The endpoints of rooms. */
-export const roomEndpoints = [
+export const clientRooms: readonly AnyEndpoint[] = [
   ban,
   createRoom,
   deleteRoomAlias,

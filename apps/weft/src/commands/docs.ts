@@ -1,0 +1,9 @@
+import { UsageError } from '../cli.ts'
+import { documents } from '../documents.ts'
+
+/** `weft docs NAME` */
+export async function docs(name: string): Promise<void> {
+  const document = documents.find((one) => one.name === name)
+  if (document === undefined) throw new UsageError(`there is no document ${name}: ${documents.map((one) => one.name).join(', ')}`)
+  process.stdout.write(`${(await document.render()).trimEnd()}\n`)
+}

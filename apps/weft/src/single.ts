@@ -1,0 +1,82 @@
+import { dirname, resolve } from 'node:path'
+import { registry } from '@weft/api'
+import { openSync } from '@weft/app-sync'
+import { runWriter } from '@weft/app-writer'
+import { BucketRateLimiter, Door, endpointLimits } from '@weft/http'
+import { type Compose, type Config, partContext, type ProcessContext, runProcess } from '@weft/kernel'
+import { isUnavailable, localBackplane } from '@weft/replication'
+import { openDatabase } from '@weft/storage'
+import { migrateUrl, startEmbeddedDatabase } from './embedded-database.ts'
+import { sayHowToBegin } from './say.ts'
+
+/** All classes in one process, with an embedded PostgreSQL unless another is configured. Never returns. */
+export async function startSingle(path: string): Promise<never> {
+  const compose: Compose = async (context) => {
+    const { config, lifecycle, log } = context
+    let { database } = config
+    if (database === undefined) {
+      const embedded = await startEmbeddedDatabase(resolve(dirname(path), config.data_dir), log)
+      lifecycle.onStop('embedded PostgreSQL', () => embedded.server.stop())
+      void embedded.server.exited.then((how) => {
+        if (!lifecycle.draining.aborted) lifecycle.fail(new Error(`the embedded PostgreSQL ended (${how})`))
+      })
+      database = { url: embedded.url, pool_size: 10 }
+    }
+    await migrateUrl(database.url)
+    await composeSingle({ ...context, config: { ...config, database } })
+    sayHowToBegin(config)
+  }
+  return runProcess('single', compose, { configPath: path, requires: ['internal_secret', 'signing_key'] })
+}
+
+/** The same classes as behind a router, with one HTTP server for all of them. */
+export async function composeSingle(context: ProcessContext): Promise<void> {
+  const { config, clock, log, metrics, lifecycle } = context
+  const db = openDatabase(context)
+  lifecycle.onStop('PostgreSQL connections', () => db.close())
+  const backplane = localBackplane({ clock, log, metrics })
+  lifecycle.onStop('backplane', () => backplane.stop())
+  const syncContext = partContext(context, 'sync')
+  const presence = backplane.discovery.announce({ instance: syncContext.instance, class: 'sync', address: '', state: 'ready' })
+  const sync = await openSync(syncContext, { db, backplane, presence: () => presence })
+  lifecycle.onStop('sync', () => sync.stop())
+  const door = new Door(context)
+  const role = await runWriter(partContext(context, 'writer'), {
+    db,
+    backplane,
+    onActive(writer) {
+      door.open({
+        registry,
+        services: { writer: writer.services, sync: sync.services },
+        authenticator: writer.authenticator,
+        onAuthenticated: writer.onAuthenticated,
+        rateLimiter: new BucketRateLimiter(backplane.ephemeral, endpointLimits(config)),
+        edge: { xForwarded: config.listeners.some((listener) => listener.x_forwarded), trustedProxies: config.trusted_proxies },
+        isUnavailable,
+      })
+    },
+  })
+  lifecycle.onStop('writer', () => role.stop())
+  lifecycle.onStop('HTTP server', () => door.stop())
+  await role.active
+  await listen(door, config, log)
+  for (const part of [syncContext.lifecycle, lifecycle.part('writer'), lifecycle]) part.setReady(true)
+}
+
+async function listen(door: Door, config: Config, log: ProcessContext['log']): Promise<void> {
+  for (const listener of config.listeners.filter((candidate) => candidate.type === 'http')) {
+    let open = 0
+    for (const host of listener.bind_addresses) {
+      try {
+        await door.listen({ host, port: listener.port, xForwarded: listener.x_forwarded })
+        open++
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException
+        // A machine without IPv6 still has the listener's other address.
+        if ((code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT') || listener.bind_addresses.length === 1) throw error
+        log.warn({ host, port: listener.port }, 'this address does not exist here')
+      }
+    }
+    if (open === 0) throw new Error(`none of the addresses of the listener on port ${listener.port} exists on this machine`)
+  }
+}

@@ -1,0 +1,80 @@
+import { registry } from '@weft/api'
+import { addressOf, BucketRateLimiter, Door, endpointLimits } from '@weft/http'
+import type { Compose, ProcessContext } from '@weft/kernel'
+import { type Backplane, isUnavailable, redisBackplane, WriterLease } from '@weft/replication'
+import { type Database, openDatabase } from '@weft/storage'
+import { loadSigner } from './signing-key.ts'
+import { type ActiveWriter, activate } from './writer.ts'
+
+export type { ActiveWriter } from './writer.ts'
+
+/** The writer as a process of its own: standby until the lease is its own, then the one process that writes. */
+export const compose: Compose = async (context) => {
+  const { config, clock, log, metrics, lifecycle, instance } = context
+  if (config.redis === undefined) throw new Error('a writer of its own announces through Redis: set `redis` in the configuration')
+  const db = openDatabase(context)
+  lifecycle.onStop('PostgreSQL', () => db.close())
+  const backplane = await redisBackplane({ url: config.redis.url, serverName: config.server_name, clock, log, metrics })
+  lifecycle.onStop('backplane', () => backplane.stop())
+  const door = new Door(context)
+  const port = await door.listen({ host: config.process.bind_address, port: config.process.port, xForwarded: false })
+  const address = addressOf(context, port)
+  const presence = backplane.discovery.announce({ instance, class: 'writer', address, state: 'standby' })
+  const role = await runWriter(context, {
+    db,
+    backplane,
+    onActive(writer) {
+      door.open({
+        registry,
+        services: { writer: writer.services },
+        authenticator: writer.authenticator,
+        onAuthenticated: writer.onAuthenticated,
+        rateLimiter: new BucketRateLimiter(backplane.ephemeral, endpointLimits(config)),
+        edge: { trustedSecret: config.internal_secret },
+        isUnavailable,
+      })
+      presence.update({ state: 'ready' })
+    },
+  })
+  lifecycle.onStop('writer', () => role.stop())
+  lifecycle.onStop('HTTP server', () => door.stop())
+  lifecycle.onStop('announcement', async () => presence.update({ state: 'draining' }))
+  // A standby is as ready as it can be: a rollout that waited for it to become the writer would never end.
+  lifecycle.setReady(true)
+}
+
+/** The writer's part in a process: waits for the lease, becomes the writer, ends the process when the lease is lost. */
+export async function runWriter(
+  context: ProcessContext,
+  parts: { readonly db: Database; readonly backplane: Backplane; readonly onActive: (writer: ActiveWriter) => void },
+): Promise<{ readonly active: Promise<void>; stop(): Promise<void> }> {
+  const { config, clock, log, lifecycle, instance } = context
+  const { db, backplane } = parts
+  const signer = await loadSigner(config)
+  const standingBy = new AbortController()
+  let writer: ActiveWriter | undefined
+  const active = (async () => {
+    const acquiring = new WriterLease({ db, name: 'writer', applicationName: `weft ${instance}`, clock, log })
+    const lease = await acquiring.acquire(standingBy.signal)
+    lease.lost.addEventListener('abort', () => lifecycle.fail(lease.lost.reason))
+    try {
+      writer = await activate(context, { db, databaseUrl: config.database?.url ?? '', backplane, lease, signer })
+    } catch (error) {
+      await lease.release()
+      throw error
+    }
+    parts.onActive(writer)
+  })()
+  active.catch((error) => {
+    if (!standingBy.signal.aborted) lifecycle.fail(error)
+  })
+  return {
+    active,
+    async stop() {
+      standingBy.abort(new Error('the process stops'))
+      await active.catch(() => undefined)
+      await writer?.stop()
+    },
+  }
+}
+

@@ -1,0 +1,42 @@
+import { accountsRetention, type FencedTransactions, type MemberProfile, ProfilePropagation } from '@weft/accounts'
+import { Jobs, type ProcessContext } from '@weft/kernel'
+import type { RoomsWriter } from '@weft/rooms'
+import { type Database, MembershipsReader } from '@weft/storage'
+
+const PROPAGATION = 'profile-propagation'
+
+/** The background work of the active writer: profiles on their way to rooms, tables whose rows go by age. */
+export async function startJobs(
+  context: ProcessContext,
+  parts: { readonly db: Database; readonly databaseUrl: string; readonly fenced: FencedTransactions; readonly rooms: RoomsWriter },
+): Promise<{ readonly onMemberFieldChanged: (userId: string) => void; stop(): Promise<void> }> {
+  const { log, metrics, clock, config, instance } = context
+  const { db, fenced, rooms } = parts
+  const jobs = new Jobs({ url: parts.databaseUrl, log, metrics, clock, applicationName: instance })
+  const propagation = new ProfilePropagation({
+    db,
+    fenced,
+    rooms: new MembershipsReader(db),
+    refresher: {
+      async refreshMemberProfile(userId: string, roomNid: number, profile: MemberProfile) {
+        const [room] = await rooms.rooms.byNids([roomNid])
+        if (room !== undefined) await rooms.memberships.refreshProfile(userId, room.roomId, profile)
+      },
+    },
+    log,
+  })
+  jobs.define(PROPAGATION, ({ signal }) => propagation.run(signal))
+  for (const { name, everyMs, run } of accountsRetention({ fenced, clock, uiaLifetimeMs: config.ui_auth.session_timeout })) {
+    jobs.every(name, everyMs, async ({ signal }) => {
+      const rows = await run(signal)
+      if (rows > 0) log.info({ job: name, rows }, 'rows whose time has passed are deleted')
+    })
+  }
+  await jobs.start()
+  const ring = () => {
+    jobs.enqueue(PROPAGATION, {}, { dedupeKey: 'all' }).catch((err) => log.warn({ err }, 'a changed profile waits for the next start or change'))
+  }
+  // What a predecessor left undone stands in its table.
+  ring()
+  return { onMemberFieldChanged: ring, stop: () => jobs.stop() }
+}

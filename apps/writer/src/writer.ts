@@ -1,0 +1,147 @@
+import {
+  accountReads,
+  accountServices,
+  type FencedTransactions,
+  fencedTransactions,
+  LastSeen,
+  StoredReceiptEvents,
+  TokenAuthenticator,
+  UiaSessions,
+} from '@weft/accounts'
+import { registry, serverInfo, type WriterServices } from '@weft/api'
+import { bucketOf, dummyStage, passwordStage, registrationTokenStage, UserInteractiveAuth } from '@weft/http'
+import type { ProcessContext } from '@weft/kernel'
+import type { Signer } from '@weft/matrix'
+import { Acks, type Backplane, type HeldLease, StreamWriter, streams, Typing } from '@weft/replication'
+import { openRooms } from '@weft/rooms'
+import { type Database, EventsReader, MembershipsReader, type Queryable, TokensReader } from '@weft/storage'
+import { startJobs } from './jobs.ts'
+
+/** The active writer: everything that it is besides its HTTP server. */
+export interface ActiveWriter {
+  readonly services: WriterServices
+  readonly authenticator: TokenAuthenticator
+  readonly onAuthenticated: (requester: { userId: string; deviceId: string | undefined }, from: { ip: string; userAgent: string }) => void
+  /** Finishes what was taken, then gives the lease back. */
+  stop(): Promise<void>
+}
+
+const LAST_SEEN_FLUSH_MS = 60_000
+
+/**
+ * Becomes the writer under a lease that was just acquired: heals the stream positions, starts with empty caches, runs the jobs.
+ * @throws ConnectionLost, FencedError
+ */
+export async function activate(
+  context: ProcessContext,
+  parts: { readonly db: Database; readonly databaseUrl: string; readonly backplane: Backplane; readonly lease: HeldLease; readonly signer: Signer },
+): Promise<ActiveWriter> {
+  const { config, clock, log, metrics, lifecycle } = context
+  const { db, backplane, lease } = parts
+  const authenticator = new TokenAuthenticator({
+    tokens: new TokensReader(db),
+    clock,
+    // The writer hears of its own rows when they are committed; its lease says that nobody else commits any.
+    isFresh: () => lease.held(),
+    cacheBytes: config.caches.access_tokens,
+  })
+  const streamWriter = new StreamWriter({
+    db,
+    announcer: backplane.announcer,
+    writer: lease.writer,
+    streams,
+    clock,
+    log,
+    reactions: {
+      deviceChanges(rows) {
+        for (const row of rows) authenticator.forget(row.userId, row.deviceId)
+      },
+    },
+    onFenced: () => lifecycle.fail(new Error('another process has become the writer')),
+  })
+  await streamWriter.start()
+  const fenced = fencedTransactions(db, streamWriter)
+  const acks = new Acks({ bus: backplane.acks, discovery: backplane.discovery, clock })
+  const typing = new Typing({ store: backplane.ephemeral, announcer: streamWriter, clock, log })
+  await typing.start()
+  // Jobs need the services and services ring for jobs: the bell is hung up once both stand.
+  let ringForProfiles: (userId: string) => void = () => undefined
+  const accounts = accountServices({
+    db,
+    streams: streamWriter,
+    fenced,
+    clock,
+    settings: {
+      serverName: config.server_name,
+      enabled: config.enable_registration,
+      requiresToken: config.registration_requires_token,
+      passwordPolicy: config.password_config.policy.enabled ? config.password_config.policy : undefined,
+    },
+    sharedSecret: config.registration_shared_secret,
+    loginLimits: { account: bucketOf(config.rc_login.account), failedAttempts: bucketOf(config.rc_login.failed_attempts) },
+    buckets: backplane.ephemeral,
+    acks,
+    typing: {
+      async setTyping(room, userId, timeoutMs) {
+        await typing.setTyping(room, userId, timeoutMs === 0 ? undefined : timeoutMs)
+      },
+    },
+    events: new StoredReceiptEvents(new EventsReader(db)),
+    onMemberFieldChanged: (userId) => ringForProfiles(userId),
+  })
+  const rooms = await openRooms({
+    db,
+    fenced: queryable(fenced),
+    streamWriter,
+    signer: parts.signer,
+    profiles: { memberProfile: (userId) => reads.profiles.memberProfile(userId) },
+    clock,
+    metrics,
+    serverName: config.server_name,
+    defaultRoomVersion: config.default_room_version,
+    headBytes: config.caches.room_heads,
+    async confirmWriter() {
+      if (!lease.held()) throw new Error('this process may not be the writer any more')
+      const { sql, values } = streamWriter.fence()
+      await db.query(sql, values).catch((error: unknown) => {
+        throw streamWriter.refused(error)
+      })
+    },
+    onUnsettled: (error) => lifecycle.fail(error),
+  })
+  const reads = accountReads({ db, rooms: rooms.rooms, memberships: new MembershipsReader(db) })
+  const jobs = await startJobs(context, { db, databaseUrl: parts.databaseUrl, fenced, rooms })
+  ringForProfiles = jobs.onMemberFieldChanged
+  const uia = new UserInteractiveAuth(
+    new UiaSessions({ db, fenced, clock, lifetimeMs: config.ui_auth.session_timeout }),
+    [dummyStage, passwordStage(accounts.passwordLogin), registrationTokenStage(accounts.registration)],
+    config.internal_secret ?? '',
+  )
+  const lastSeen = new LastSeen({ db, clock })
+  const flushing = clock.setInterval(() => {
+    lastSeen.flush().catch((err) => log.warn({ err }, 'when devices were last seen could not be written'))
+  }, LAST_SEEN_FLUSH_MS)
+  return {
+    services: { accounts, accountReads: reads, serverInfo: serverInfo(config, registry.unstableFeatures()), uia, rooms },
+    authenticator,
+    onAuthenticated: (requester, from) => lastSeen.note(requester, from),
+    async stop() {
+      await rooms.drained()
+      await jobs.stop()
+      flushing.cancel()
+      await lastSeen.flush().catch((err) => log.warn({ err }, 'when devices were last seen could not be written'))
+      typing.stop()
+      acks.stop()
+      await streamWriter.stop()
+      await lease.release()
+    },
+  }
+}
+
+/** Each statement in a fenced transaction of its own. */
+function queryable(fenced: FencedTransactions): Queryable {
+  return {
+    query: (statement, values) => fenced.transaction((tx) => tx.query(statement, values)),
+    execute: (statement, values) => fenced.transaction((tx) => tx.execute(statement, values)),
+  }
+}

@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto'
+import type { Clock, Metrics } from '@weft/kernel'
+import type { Signer } from '@weft/matrix'
+import { FencedError, type StreamWriter, type Streams, streams } from '@weft/replication'
+import { type Database, EventsReader, IdBlocks, MembershipsReader, type Queryable, RoomsReader, StateReader } from '@weft/storage'
+import { Aliases } from './aliases.ts'
+import { CommitLoop } from './commit-loop.ts'
+import { RoomCreation } from './create-room.ts'
+import { RoomDirectory } from './directory.ts'
+import type { RoomsEnvironment } from './environment.ts'
+import { EventWriter } from './event-writer.ts'
+import { HeadCache } from './head-cache.ts'
+import { Memberships, type Profiles } from './memberships.ts'
+import { Messages } from './messages.ts'
+import { roomMetrics } from './metrics.ts'
+import { StateKeys } from './state-keys.ts'
+
+export interface RoomsWriterOptions {
+  readonly db: Database
+  /** Runs statements in a transaction that this writer's epoch fences. */
+  readonly fenced: Queryable
+  readonly streamWriter: StreamWriter<Streams>
+  readonly signer: Signer
+  readonly profiles: Profiles
+  readonly clock: Clock
+  readonly metrics: Metrics
+  readonly serverName: string
+  readonly defaultRoomVersion: string
+  /** Budget of the room heads in bytes. */
+  readonly headBytes: number
+  /** Throws unless this process is still the writer. */
+  readonly confirmWriter: () => Promise<void>
+  /** The outcome of a commit could not be found out: the process has to end. */
+  readonly onUnsettled: (error: unknown) => void
+}
+
+/** The writing side of rooms. */
+export interface RoomsWriter {
+  readonly aliases: Aliases
+  readonly creation: RoomCreation
+  readonly directory: RoomDirectory
+  readonly memberships: Memberships
+  readonly messages: Messages
+  readonly rooms: RoomsReader
+  /** Resolves when all events that were taken are committed or refused. */
+  drained(): Promise<void>
+}
+
+const ID_ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+
+/** Composes the writing side. */
+export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWriter> {
+  const { db, clock, streamWriter } = options
+  const environment: RoomsEnvironment = {
+    now: () => clock.now(),
+    randomId,
+    serverName: options.serverName,
+    defaultRoomVersion: options.defaultRoomVersion,
+  }
+  const rooms = new RoomsReader(db)
+  const events = new EventsReader(db)
+  const state = new StateReader(db)
+  const heads = new HeadCache({ rooms, events, state, maxBytes: options.headBytes })
+  const eventNids = new IdBlocks(db, 'event_nid_seq', 1000)
+  const stateGroups = new IdBlocks(db, 'state_group_seq', 1000)
+  await Promise.all([eventNids.fill(), stateGroups.fill()])
+  const stateKeys = new StateKeys(state, new IdBlocks(db, 'state_key_nid_seq', 100))
+  const figures = options.metrics.use(roomMetrics)
+  const loop = new CommitLoop({
+    db,
+    events,
+    stateKeys,
+    reserve(n) {
+      const reservation = streamWriter.reserve(streams.events, n)
+      return {
+        ids: reservation.ids,
+        positionStatements: () => reservation.positionStatements(),
+        abandon: () => reservation.abandon(),
+        complete: ({ events, texts, currentStateDeltas }) =>
+          reservation.complete(
+            currentStateDeltas.length === 0
+              ? [{ stream: streams.events, rows: events, texts }]
+              : [
+                  { stream: streams.events, rows: events, texts },
+                  { stream: streams.currentStateDeltas, rows: currentStateDeltas },
+                ],
+          ),
+      }
+    },
+    onFailed: (head) => heads.drop(head),
+    onSettled: (head) => heads.settled(head),
+    onUnsettled: options.onUnsettled,
+    isFenced: (error) => streamWriter.refused(error) instanceof FencedError,
+    now: environment.now,
+    pause: (ms) => new Promise((resolve) => void clock.setTimeout(resolve, ms)),
+    metrics: {
+      batch({ events, statements, seconds }) {
+        figures.events.inc(events)
+        figures.batches.inc()
+        figures.statements.inc(statements)
+        figures.batchEvents.observe(events)
+        figures.commitSeconds.observe(seconds)
+      },
+    },
+  })
+  figures.heads.sample(() => heads.figures.rooms)
+  figures.headBytes.sample(() => heads.figures.bytes)
+  figures.headLoads.sample(() => heads.figures.loads)
+  figures.queue.sample(() => loop.depth)
+  const writer = new EventWriter({
+    heads,
+    loop,
+    events,
+    stateKeys,
+    eventNids,
+    stateGroups,
+    roomNids: new IdBlocks(db, 'room_nid_seq', 10),
+    signer: options.signer,
+    confirmWriter: options.confirmWriter,
+  })
+  const { profiles, fenced } = options
+  const memberships = new Memberships({ writer, rooms, events, memberships: new MembershipsReader(db), profiles, environment, db: fenced })
+  return {
+    aliases: new Aliases({ writer, rooms, db: fenced, environment }),
+    creation: new RoomCreation({ writer, rooms, memberships, profiles, environment }),
+    directory: new RoomDirectory(rooms, options.serverName),
+    memberships,
+    messages: new Messages({ writer, events, rooms, environment }),
+    rooms,
+    drained: () => loop.drained(),
+  }
+}
+
+/** Random letters, each of log2(52) bits. */
+function randomId(length: number): string {
+  let id = ''
+  while (id.length < length) {
+    for (const byte of randomBytes(length)) {
+      // 208 is 4 × 52: larger bytes would make the first letters more likely.
+      if (byte < 208 && id.length < length) id += ID_ALPHABET.charAt(byte % 52)
+    }
+  }
+  return id
+}
