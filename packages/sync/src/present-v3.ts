@@ -51,6 +51,7 @@ function roomText(work: RoomWork, scope: SyncScope, forms: EventForms | undefine
   if (work.section === 'invite' || work.section === 'knock') return pendingText(work, scope)
   const ephemeral = ephemeralText(work, scope)
   const hasNews =
+    work.section === 'leave' ||
     work.full ||
     work.timeline.length > 0 ||
     work.state.length > 0 ||

@@ -43,7 +43,8 @@ async function readPage(
     read ? reader.inbox(userId, deviceId, from, now.toDevice, TO_DEVICE_PAGE + 1) : [],
     clear ? reader.clearInbox(userId, deviceId, from) : undefined,
   ])
-  if (clear) inbox.cleared = Math.max(inbox.cleared, from)
+  // Read from the beginning, whatever is there is in the page or behind it.
+  if (clear || from === 0) inbox.cleared = Math.max(inbox.cleared, from)
   const page = wholePositions(messages)
   const last = page.at(-1)?.position ?? 0
   inbox.delivered = Math.max(inbox.delivered, last)
