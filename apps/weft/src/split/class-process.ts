@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import type { Running } from './supervised.ts'
+
+const main = join(import.meta.dirname, '..', 'main.ts')
+
+export interface ClassProcessOptions {
+  readonly class: string
+  readonly configPath: string
+  /** Over the environment of this process. */
+  readonly env: Readonly<Record<string, string>>
+  /** Ended the hard way when it has not stopped by then, in ms. */
+  readonly deadlineMs: number
+}
+
+/** `weft run CLASS` as a child; it ends with this process, whose end of the IPC channel it watches. */
+export async function startClassProcess(options: ClassProcessOptions): Promise<Running> {
+  const child = spawn(process.execPath, [...process.execArgv, main, 'run', options.class, '--config', options.configPath], {
+    env: { ...process.env, ...options.env },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    // Ctrl-C reaches this process alone, which stops its children in order.
+    detached: true,
+  })
+  const exited = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ?? `exit ${code}`))
+  })
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve)
+    child.once('error', reject)
+  })
+  return {
+    pid: child.pid as number,
+    exited,
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.kill('SIGTERM')
+      const urge = setTimeout(() => child.kill('SIGKILL'), options.deadlineMs)
+      await exited
+      clearTimeout(urge)
+    },
+  }
+}

@@ -1,0 +1,163 @@
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { createLogger, formatProblem, type Config, type Logger, loadConfig } from '@weft/kernel'
+import { EmbeddedRedis, findRedisProgram } from '@weft/replication'
+import { type ReplicaCounts, UsageError } from '../cli.ts'
+import { migrateUrl, startEmbeddedDatabase } from '../embedded-database.ts'
+import { say, sayHowToBegin, urlOf } from '../say.ts'
+import { startClassProcess } from './class-process.ts'
+import { Supervised } from './supervised.ts'
+
+const DEFAULT_COUNTS = { router: 1, writer: 1, sync: 1 } as const
+/** Grace beyond the processes' own shutdown deadline, in ms. */
+const GRACE_MS = 5000
+
+/**
+ * `weft start --split`: every class as processes of their own on this machine, with Redis and PostgreSQL. All are children of this
+ * process, which restarts what dies and ends all of it.
+ */
+export async function startSplit(path: string, counts: ReplicaCounts): Promise<void> {
+  const warnings: string[] = []
+  const config = loadConfig({
+    path,
+    env: process.env,
+    requires: ['internal_secret', 'signing_key'],
+    onWarning: (warning) => warnings.push(formatProblem(warning)),
+  })
+  const log = createLogger(config.log)
+  for (const warning of warnings) log.warn({}, warning)
+  const machine = new Machine(path, config, log)
+  let asked = false
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (asked) process.exit(1)
+      asked = true
+      void machine.stop().then((code) => process.exit(code))
+    })
+  }
+  try {
+    await machine.start({ ...DEFAULT_COUNTS, ...counts })
+  } catch (error) {
+    await machine.stop()
+    throw error
+  }
+  sayHowToBegin(config)
+  const routers = machine.routerPorts
+  if (routers.length > 1) say(`  Routers on ports ${routers.join(', ')}.`)
+  say(`  Processes:    ${machine.listFile}`)
+  say('')
+  // The children keep this process alive; it ends by a signal.
+}
+
+/** The processes of one machine, in the order in which they need each other. */
+class Machine {
+  readonly listFile: string
+  readonly routerPorts: number[] = []
+  readonly #path: string
+  readonly #config: Config
+  readonly #log: Logger
+  readonly #dataDir: string
+  readonly #stores: Supervised[] = []
+  readonly #classes: Supervised[] = []
+  #listing: Promise<void> = Promise.resolve()
+
+  constructor(path: string, config: Config, log: Logger) {
+    this.#path = path
+    this.#config = config
+    this.#log = log
+    this.#dataDir = resolve(dirname(path), config.data_dir)
+    this.listFile = join(this.#dataDir, 'processes.json')
+  }
+
+  async start(counts: Readonly<Record<'router' | 'writer' | 'sync', number>>): Promise<void> {
+    const env = { ...(await this.#database()), ...(await this.#redis()) }
+    const firstPort = Number(new URL(urlOf(this.#config)).port)
+    for (const name of ['writer', 'sync', 'router'] as const) {
+      for (let i = 1; i <= counts[name]; i++) {
+        const port = name === 'router' ? firstPort + i - 1 : 0
+        if (name === 'router') this.routerPorts.push(port)
+        await this.#class(name, `${name}-${i}`, { ...env, WEFT_PROCESS__PORT: String(port), WEFT_PROCESS__HEALTH_PORT: '0' })
+      }
+    }
+    await answering(`http://127.0.0.1:${firstPort}/_matrix/client/versions`)
+  }
+
+  /** Ends all of it, processes before what they stand on. */
+  async stop(): Promise<number> {
+    await Promise.all(this.#classes.map((child) => child.stop()))
+    for (const store of this.#stores.reverse()) await store.stop()
+    await this.#listing
+    await rm(this.listFile, { force: true })
+    return 0
+  }
+
+  async #class(kind: string, name: string, env: Readonly<Record<string, string>>): Promise<void> {
+    const deadlineMs = this.#config.process.shutdown_deadline + GRACE_MS
+    const launch = () => startClassProcess({ class: kind, configPath: this.#path, env, deadlineMs })
+    const child = new Supervised({ name, launch, log: this.#log, onChange: () => this.#list() })
+    this.#classes.push(child)
+    await child.start()
+  }
+
+  async #database(): Promise<Record<string, string>> {
+    const { database } = this.#config
+    if (database !== undefined) {
+      await migrateUrl(database.url)
+      return {}
+    }
+    let url = ''
+    const launch = async () => {
+      const embedded = await startEmbeddedDatabase(this.#dataDir, this.#log)
+      url = embedded.url
+      return embedded.server
+    }
+    await this.#store('postgres', launch)
+    await migrateUrl(url)
+    return { WEFT_DATABASE__URL: url }
+  }
+
+  async #redis(): Promise<Record<string, string>> {
+    if (this.#config.redis !== undefined) return {}
+    const folder = join(this.#dataDir, 'redis')
+    let program: string
+    try {
+      program = await findRedisProgram(join(this.#dataDir, '..', '.cache', 'valkey'), say)
+    } catch (error) {
+      throw new UsageError(error instanceof Error ? error.message : String(error))
+    }
+    await mkdir(folder, { recursive: true })
+    await this.#store('redis', () => EmbeddedRedis.start({ program, folder }))
+    return { WEFT_REDIS__ENABLED: 'true', WEFT_REDIS__URL: EmbeddedRedis.socketOf(folder) }
+  }
+
+  async #store(name: string, launch: ConstructorParameters<typeof Supervised>[0]['launch']): Promise<void> {
+    const store = new Supervised({ name, launch, log: this.#log, onChange: () => this.#list() })
+    this.#stores.push(store)
+    await store.start()
+  }
+
+  /** Writes which processes run, for people and scripts: name to pid. */
+  #list(): void {
+    const pids = Object.fromEntries([...this.#stores, ...this.#classes].map((child) => [child.name, child.pid ?? null]))
+    this.#listing = this.#listing
+      .then(async () => {
+        await writeFile(`${this.listFile}.new`, `${JSON.stringify(pids)}\n`)
+        await rename(`${this.listFile}.new`, this.listFile)
+      })
+      .catch((err) => this.#log.warn({ err }, 'the list of processes could not be written'))
+  }
+}
+
+/** Resolves once something answers there with 200. @throws Error after a minute */
+async function answering(url: string): Promise<void> {
+  const deadline = performance.now() + 60_000
+  for (;;) {
+    const ok = await fetch(url).then(
+      (response) => response.ok,
+      () => false,
+    )
+    if (ok) return
+    if (performance.now() > deadline) throw new Error(`nothing answers at ${url}: see the log above`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
