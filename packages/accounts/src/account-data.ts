@@ -1,6 +1,7 @@
-import { fitsBytes, isJsonObject, type JsonObject, MatrixError, own, parseJson, setOwn } from '@weft/matrix'
+import { fitsBytes, isJsonObject, type JsonObject, MatrixError, own, parseJson, parseJsonObject, setOwn } from '@weft/matrix'
 import { type AccountDataRow, accountDataStream } from '@weft/replication'
-import { AccountDataReader, AccountDataWriter, GLOBAL_ACCOUNT_DATA, type Tx, UsersWriter } from '@weft/storage'
+import { AccountDataReader, AccountDataWriter, GLOBAL_ACCOUNT_DATA } from '@weft/storage'
+import { KeyedQueue } from './keyed-queue.ts'
 import type { KnownRoom, WriteStores } from './ports.ts'
 
 /** What a user may keep (R26): types and bytes, globally and in each room; a single content; a type's name. */
@@ -42,6 +43,7 @@ export class AccountDataReads {
 /** Writes account data and tags, which are account data of the type m.tag. */
 export class AccountData {
   readonly #options: WriteStores
+  readonly #queue = new KeyedQueue()
 
   constructor(options: WriteStores) {
     this.#options = options
@@ -53,22 +55,33 @@ export class AccountData {
    */
   async set(userId: string, room: KnownRoom | undefined, type: string, content: JsonObject): Promise<void> {
     if (SERVER_TYPES.has(type)) throw new MatrixError('M_BAD_JSON', `Cannot set ${type} through this API.`, { status: 405 })
-    await this.setManaged(userId, room, type, content)
-  }
-
-  /** Sets any type: for the parts of the server that manage one. @throws MatrixError M_INVALID_PARAM, M_TOO_LARGE */
-  async setManaged(userId: string, room: KnownRoom | undefined, type: string, content: JsonObject): Promise<void> {
     checkName('type', type, accountDataLimits.typeBytes)
     const text = JSON.stringify(content)
     if (Buffer.byteLength(text) > accountDataLimits.contentBytes) throw tooLarge()
     await this.#write(userId, room, type, async () => text)
   }
 
+  /**
+   * Sets a type that the server manages in a room.
+   * @param make the new content from the present one, while nobody else writes for this user; undefined leaves it as it is
+   */
+  async update(
+    userId: string,
+    room: KnownRoom,
+    type: string,
+    make: (current: JsonObject | undefined) => Promise<JsonObject | undefined>,
+  ): Promise<void> {
+    await this.#write(userId, room, type, async (current) => {
+      const content = await make(current === undefined ? undefined : parseJsonObject(current))
+      return content === undefined ? undefined : JSON.stringify(content)
+    })
+  }
+
   /** Gives a room a tag, or changes it. @throws MatrixError M_INVALID_PARAM, M_TOO_LARGE */
   async setTag(userId: string, room: KnownRoom, tag: string, content: JsonObject): Promise<void> {
     checkName('tag', tag, accountDataLimits.tagBytes)
-    await this.#write(userId, room, TAGS, async (tx) => {
-      const tags = tagsOf(await new AccountDataReader(tx).get(userId, room.roomNid, TAGS))
+    await this.#write(userId, room, TAGS, async (current) => {
+      const tags = tagsOf(current)
       setOwn(tags, tag, content)
       if (Object.keys(tags).length > accountDataLimits.tags) throw new MatrixError('M_TOO_LARGE', 'Too many tags on this room')
       return JSON.stringify({ tags })
@@ -77,28 +90,36 @@ export class AccountData {
 
   /** Takes a tag away; one that is not there is passed over. */
   async deleteTag(userId: string, room: KnownRoom, tag: string): Promise<void> {
-    await this.#write(userId, room, TAGS, async (tx) => {
-      const tags = tagsOf(await new AccountDataReader(tx).get(userId, room.roomNid, TAGS))
+    await this.#write(userId, room, TAGS, async (current) => {
+      const tags = tagsOf(current)
       if (!Object.hasOwn(tags, tag)) return undefined
       delete tags[tag]
       return JSON.stringify({ tags })
     })
   }
 
-  /** @param make the new content as JSON text, under the account's lock; undefined leaves it as it is */
-  async #write(userId: string, room: KnownRoom | undefined, type: string, make: (tx: Tx) => Promise<string | undefined>): Promise<void> {
+  /** @param make the new content as JSON text; undefined leaves it as it is */
+  async #write(
+    userId: string,
+    room: KnownRoom | undefined,
+    type: string,
+    make: (current: string | undefined) => Promise<string | undefined>,
+  ): Promise<void> {
+    const { db, streams } = this.#options
     const roomNid = room?.roomNid ?? GLOBAL_ACCOUNT_DATA
-    await this.#options.streams.write(accountDataStream, 1, async (tx, [position]) => {
-      await new UsersWriter(tx).lock(userId)
-      const content = await make(tx)
-      if (content === undefined) return []
-      const data = new AccountDataWriter(tx)
-      const used = await data.usage(userId, roomNid, type)
-      const limit = room === undefined ? accountDataLimits.global : accountDataLimits.room
-      if (used.types >= limit.types || used.bytes + Buffer.byteLength(content) > limit.bytes) throw tooLarge()
-      await data.set(userId, roomNid, type, position!, content)
-      const row: AccountDataRow = { position: position!, userId, type, content }
-      return [room === undefined ? row : { ...row, roomNid, roomId: room.roomId }]
+    await this.#queue.run(userId, async () => {
+      const current = await new AccountDataReader(db).get(userId, roomNid, type)
+      const content = await make(current)
+      if (content === undefined) return
+      await streams.write(accountDataStream, 1, async (tx, [position]) => {
+        const data = new AccountDataWriter(tx)
+        const used = await data.usage(userId, roomNid, type)
+        const limit = room === undefined ? accountDataLimits.global : accountDataLimits.room
+        if (used.types >= limit.types || used.bytes + Buffer.byteLength(content) > limit.bytes) throw tooLarge()
+        await data.set(userId, roomNid, type, position!, content)
+        const row: AccountDataRow = { position: position!, userId, type, content }
+        return [room === undefined ? row : { ...row, roomNid, roomId: room.roomId }]
+      })
     })
   }
 }

@@ -11,7 +11,7 @@ import {
   setOwn,
 } from '@weft/matrix'
 import { ProfilesReader, ProfilesWriter, UsersWriter } from '@weft/storage'
-import type { FencedTransactions, WriteStores } from './ports.ts'
+import type { Clock, FencedTransactions, WriteStores } from './ports.ts'
 
 /** Spec: PUT /profile/{userId}/{keyName}: the whole profile as JSON, and a key. The two others go into member events. */
 export const profileLimits = { profileBytes: 64 << 10, keyBytes: 255, displayNameLength: 256, avatarUrlLength: 1_000 } as const
@@ -73,10 +73,12 @@ export interface ProfilesOptions extends WriteStores {
 /** Writes profile fields. Spec: client-server API, "Profiles". */
 export class Profiles {
   readonly #fenced: FencedTransactions
+  readonly #clock: Clock
   readonly #onMemberFieldChanged: (userId: string) => void
 
   constructor(options: ProfilesOptions) {
     this.#fenced = options.fenced
+    this.#clock = options.clock
     this.#onMemberFieldChanged = options.onMemberFieldChanged
   }
 
@@ -102,7 +104,7 @@ export class Profiles {
       }
       const profiles = new ProfilesWriter(tx)
       await profiles.set(userId, keyName, text)
-      if (MEMBER_FIELDS.has(keyName)) await profiles.startPropagation(userId)
+      if (MEMBER_FIELDS.has(keyName)) await profiles.startPropagation(userId, this.#clock.now())
       return true
     })
     if (changed && MEMBER_FIELDS.has(keyName)) this.#onMemberFieldChanged(userId)
@@ -114,7 +116,7 @@ export class Profiles {
     const changed = await this.#fenced.transaction(async (tx) => {
       const profiles = new ProfilesWriter(tx)
       const deleted = await profiles.delete(userId, keyName)
-      if (deleted && MEMBER_FIELDS.has(keyName)) await profiles.startPropagation(userId)
+      if (deleted && MEMBER_FIELDS.has(keyName)) await profiles.startPropagation(userId, this.#clock.now())
       return deleted
     })
     if (changed && MEMBER_FIELDS.has(keyName)) this.#onMemberFieldChanged(userId)

@@ -1,7 +1,8 @@
-import { isEventId, type JsonValue, MatrixError } from '@weft/matrix'
+import { isEventId, type JsonValue, MatrixError, ownString } from '@weft/matrix'
 import { type ReceiptsRow, receiptsStream } from '@weft/replication'
-import { AccountDataReader, ReceiptsWriter, UNTHREADED } from '@weft/storage'
+import { ReceiptsWriter, UNTHREADED } from '@weft/storage'
 import type { AccountData } from './account-data.ts'
+import { KeyedQueue } from './keyed-queue.ts'
 import type { KnownRoom, WriteStores } from './ports.ts'
 
 export const RECEIPT_TYPES = ['m.read', 'm.read.private'] as const
@@ -31,11 +32,10 @@ export interface ReceiptsOptions extends WriteStores {
 /** Moves read receipts and fully read markers, forwards only. Spec: client-server API, "Receipts", "Fully read markers". */
 export class Receipts {
   readonly #options: ReceiptsOptions
-  readonly #accountData: AccountDataReader
+  readonly #queue = new KeyedQueue()
 
   constructor(options: ReceiptsOptions) {
     this.#options = options
-    this.#accountData = new AccountDataReader(options.db)
   }
 
   /**
@@ -57,6 +57,17 @@ export class Receipts {
     if (threadId !== undefined && !(await isInThread(event, eventId, threadId))) {
       throw new MatrixError('M_INVALID_PARAM', 'The event is not related to the thread_id')
     }
+    await this.#queue.run(userId, () => this.#advance(userId, room, receiptType, eventId, event, threadId))
+  }
+
+  async #advance(
+    userId: string,
+    room: KnownRoom,
+    receiptType: ReceiptType,
+    eventId: string,
+    event: ReceiptEvent,
+    threadId: string | undefined,
+  ): Promise<void> {
     const ts = this.#options.clock.now()
     await this.#options.streams.write(receiptsStream, 1, async (tx, [position]) => {
       const moved = await new ReceiptsWriter(tx).advance({
@@ -78,12 +89,13 @@ export class Receipts {
   /** Moves the fully read marker, which is account data of the room. @throws MatrixError M_NOT_FOUND */
   async setFullyRead(userId: string, room: KnownRoom, eventId: string): Promise<void> {
     const event = await this.#require(room, eventId)
-    const now = await this.#accountData.get(userId, room.roomNid, FULLY_READ)
-    const current = now === undefined ? undefined : (JSON.parse(now) as { event_id: string }).event_id
-    if (current === eventId) return
-    const place = current === undefined ? undefined : (await this.#options.events.find(room.roomNid, current))?.streamOrdering
-    if (place !== undefined && event.streamOrdering !== undefined && event.streamOrdering < place) return
-    await this.#options.accountData.setManaged(userId, room, FULLY_READ, { event_id: eventId })
+    await this.#options.accountData.update(userId, room, FULLY_READ, async (now) => {
+      const current = now === undefined ? undefined : ownString(now, 'event_id')
+      if (current === eventId) return undefined
+      const place = current === undefined ? undefined : (await this.#options.events.find(room.roomNid, current))?.streamOrdering
+      const isBehind = place !== undefined && event.streamOrdering !== undefined && event.streamOrdering < place
+      return isBehind ? undefined : { event_id: eventId }
+    })
   }
 
   async #require(room: KnownRoom, eventId: string): Promise<ReceiptEvent> {

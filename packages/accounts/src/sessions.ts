@@ -1,6 +1,6 @@
 import { isDeviceId, localpartOf, MatrixError } from '@weft/matrix'
 import { type DeviceChangesRow, deviceChangesStream } from '@weft/replication'
-import { DeviceInboxWriter, DevicesReader, DevicesWriter, TokensWriter, type Tx } from '@weft/storage'
+import { DeviceInboxWriter, DevicesReader, DevicesWriter, TokensWriter, type Tx, UsersWriter } from '@weft/storage'
 import { hashAccessToken, makeAccessToken, makeDeviceId } from './access-token.ts'
 import { cleanUserAgent } from './last-seen.ts'
 import type { StreamWrites, WriteStores } from './ports.ts'
@@ -65,6 +65,7 @@ export class Sessions {
     await this.#streams.write(deviceChangesStream, 1, async (tx, [at]) => {
       position = at!
       await within?.(tx)
+      await lockAccount(tx, userId)
       const devices = new DevicesWriter(tx)
       const sighting = { userId, deviceId, ts: now, ip: request.ip, userAgent: cleanUserAgent(request.userAgent) }
       created = await devices.create({ ...sighting, displayName: request.displayName })
@@ -111,6 +112,7 @@ export class Sessions {
     let last = 0
     let gone: string[] = []
     await this.#streams.write(deviceChangesStream, wanted.length, async (tx, positions) => {
+      await lockAccount(tx, userId)
       await new TokensWriter(tx).deleteByDevices(userId, wanted)
       const devices = new DevicesWriter(tx)
       gone = await devices.delete(userId, wanted)
@@ -144,6 +146,7 @@ export class Sessions {
     let position = 0
     await this.#streams.write(deviceChangesStream, 1, async (tx, [at]) => {
       position = at!
+      await lockAccount(tx, userId)
       await revoke(tx)
       return this.#record(new DevicesWriter(tx), userId, 'tokens_revoked', [{ position, deviceId }])
     })
@@ -159,6 +162,11 @@ export class Sessions {
     await devices.recordChanges(userId, change, changes, this.#now())
     return changes.map(({ position, deviceId }) => ({ position, userId, change, ...(deviceId === undefined ? {} : { deviceId }) }))
   }
+}
+
+/** Sessions of one user change one after another: a login on a device that is being deleted must find it or make it. */
+async function lockAccount(tx: Tx, userId: string): Promise<void> {
+  await new UsersWriter(tx).lock(userId)
 }
 
 /** @throws MatrixError M_INVALID_PARAM */

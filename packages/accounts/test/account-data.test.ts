@@ -29,6 +29,16 @@ describe('account data', () => {
     expect(rows.at(-1)!.position).toBeGreaterThan(rows.at(-2)!.position as number)
   })
 
+  test('of rivals leaves table and stream agreeing on the last', async () => {
+    await Promise.all(Array.from({ length: 20 }, (_, n) => set('org.example.raced', { n })))
+    const [row] = await rig.run(`SELECT stream_id, content FROM account_data WHERE account_data_type = 'org.example.raced'`)
+    const last = rig
+      .rows('account_data')
+      .toSorted((a, b) => (a.position as number) - (b.position as number))
+      .at(-1)!
+    expect(row).toEqual({ stream_id: last.position, content: last.content })
+  })
+
   test('is nobody else’s', async () => {
     await expect(rig.reads.accountData.get('@bob:weft.test', undefined, 'org.example.a')).rejects.toMatchObject({ errcode: 'M_NOT_FOUND' })
     await expect(rig.reads.accountData.get(alice, undefined, 'org.example.other')).rejects.toMatchObject({ errcode: 'M_NOT_FOUND' })

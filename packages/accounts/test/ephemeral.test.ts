@@ -105,6 +105,17 @@ describe('receipts', () => {
     expect(receipts().slice(1)).toMatchObject([{ receiptType: 'm.read.private' }, { receiptType: 'm.read', threadId: 'main' }])
   })
 
+  test('of rivals leave table and stream agreeing on the last', async () => {
+    const ids = await Promise.all(Array.from({ length: 20 }, (_, i) => rig.event(1, 100 + i)))
+    await Promise.all(ids.toSorted(() => 0.5 - Math.random()).map((eventId) => set('m.read', eventId, 'main')))
+    const [row] = await rig.run(`SELECT stream_id, event_id FROM receipts_linearized WHERE user_id = $1 AND thread_id = 'main'`, [alice])
+    const last = receipts()
+      .toSorted((a, b) => (a.position as number) - (b.position as number))
+      .at(-1)!
+    expect(row).toEqual({ stream_id: last.position, event_id: last.eventId })
+    expect(last.eventId).toBe(ids.at(-1))
+  })
+
   test('know the thread of an event over three relations', async () => {
     const root = await rig.event(1, 10)
     const reply = await rig.event(1, 11, { 'm.relates_to': { rel_type: 'm.thread', event_id: root } })
@@ -142,7 +153,7 @@ describe('receipts', () => {
     await set('m.fully_read', '$event2:weft.test')
     await set('m.fully_read', '$event1:weft.test')
     expect(await marker()).toBe('$event2:weft.test')
-    await rig.accounts.receipts.setFullyRead(alice, room, '$event10:weft.test')
+    await Promise.all([2, 10, 1].map((n) => set('m.fully_read', `$event${n}:weft.test`)))
     expect(await marker()).toBe('$event10:weft.test')
     expect(rig.rows('account_data').filter((row) => row.type === 'm.fully_read')).toHaveLength(2)
   })

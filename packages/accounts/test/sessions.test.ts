@@ -110,6 +110,22 @@ describe('sessions', () => {
     expect(rig.acked).toHaveLength(1)
   })
 
+  test('a login on a device that is deleted at the same time leaves no token without a device', async () => {
+    const { userId } = await rig.register('racer')
+    for (let i = 0; i < 10; i++) {
+      await Promise.all([
+        rig.accounts.sessions.create(userId, device('DEVICE')),
+        rig.accounts.sessions.deleteDevices(userId, ['DEVICE']),
+        rig.accounts.sessions.create(userId, device('DEVICE')),
+        rig.accounts.sessions.logoutAll(userId),
+      ])
+      const orphans =
+        'SELECT 1 AS one FROM access_tokens t WHERE user_id = $1 AND NOT EXISTS (SELECT FROM devices d WHERE d.user_id = t.user_id AND d.device_id = t.device_id)'
+      expect(await rig.run(orphans, [userId])).toEqual([])
+      expect((await rig.run('SELECT 1 AS one FROM access_tokens WHERE user_id = $1', [userId])).length).toBeLessThanOrEqual(1)
+    }
+  })
+
   test('a login on a known device keeps its name and ends its other tokens', async () => {
     const carol = await rig.register('carol')
     await rig.accounts.sessions.rename(carol.userId, 'DEVICE', 'Phone')

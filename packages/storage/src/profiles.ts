@@ -20,8 +20,9 @@ const remove = sql<{ key_name: string }>(
 const removeAll = sql('profiles.removeAll', 'DELETE FROM profile_fields WHERE user_id = $1')
 const propagate = sql(
   'profiles.propagate',
-  `INSERT INTO profile_propagations (user_id, generation) VALUES ($1, 1)
-   ON CONFLICT (user_id) DO UPDATE SET generation = profile_propagations.generation + 1, after_room_nid = 0`,
+  `INSERT INTO profile_propagations (user_id, generation) VALUES ($1, $2)
+   ON CONFLICT (user_id) DO UPDATE
+     SET generation = greatest(profile_propagations.generation + 1, EXCLUDED.generation), after_room_nid = 0`,
 )
 const pending = sql<PropagationRow>(
   'profiles.pending',
@@ -80,8 +81,9 @@ export class ProfilesWriter {
   }
 
   /** Asks for the profile to be carried to all rooms of the user, from the first room again if that is under way. */
-  async startPropagation(userId: string): Promise<void> {
-    await this.#tx.query(propagate, [userId])
+  async startPropagation(userId: string, nowMs: number): Promise<void> {
+    // The generation is the time, so that one that was finished and deleted does not come back.
+    await this.#tx.query(propagate, [userId, nowMs])
   }
 
   /** @returns false when the profile changed since: the propagation starts over */
