@@ -22,6 +22,8 @@ export function loadToDevice(view: UserView, scope: SyncScope, reader: SyncReade
   if (deviceId === undefined) return nothing
   const inbox = view.inbox(deviceId)
   const from = since?.toDevice ?? 0
+  // Up to the beginning nothing is to be deleted: whatever is there will be delivered from here.
+  if (from === 0 && inbox.cleared < 0) inbox.cleared = 0
   const clear = since !== undefined && from > inbox.cleared && (inbox.cleared < 0 || inbox.delivered > inbox.cleared)
   const read = from < view.floor.toDevice || inbox.newest > from
   if (!clear && !read) return nothing
@@ -43,8 +45,7 @@ async function readPage(
     read ? reader.inbox(userId, deviceId, from, now.toDevice, TO_DEVICE_PAGE + 1) : [],
     clear ? reader.clearInbox(userId, deviceId, from) : undefined,
   ])
-  // Read from the beginning, whatever is there is in the page or behind it.
-  if (clear || from === 0) inbox.cleared = Math.max(inbox.cleared, from)
+  if (clear) inbox.cleared = Math.max(inbox.cleared, from)
   const page = wholePositions(messages)
   const last = page.at(-1)?.position ?? 0
   inbox.delivered = Math.max(inbox.delivered, last)
