@@ -75,23 +75,27 @@ function collect(request: IncomingMessage, maxBytes: number, budget: BodyBudget)
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
   const chunks: Buffer[] = []
   let size = 0
+  let settled = false
   const settle = (error?: Error): void => {
-    request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose)
+    if (settled) return
+    settled = true
     budget.give(size)
-    if (error === undefined) resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))
-    else reject(error)
+    if (error !== undefined) reject(error)
+    else resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size))
+    chunks.length = 0
   }
-  const onData = (chunk: Buffer): void => {
+  request.on('data', (chunk: Buffer) => {
+    if (settled) return
     if (size + chunk.length > maxBytes) settle(tooLarge(maxBytes))
     else if (!budget.take(chunk.length)) settle(new BodyBudgetExceeded())
     else {
       size += chunk.length
       chunks.push(chunk)
     }
-  }
-  const onEnd = (): void => settle()
-  const onClose = (): void => settle(new ClientGone())
-  request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose)
+  })
+  request.on('end', () => settle())
+  // Node tells a broken connection by 'close' alone to who does not listen for 'error'.
+  request.on('close', () => settle(new ClientGone()))
   // A request that was closed before its listeners were there tells nobody.
   if (request.destroyed) settle(new ClientGone())
   return promise

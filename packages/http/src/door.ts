@@ -2,9 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ProcessContext } from '@weft/kernel'
 import express from 'express'
 import { corsHeaders } from './cors.ts'
-import { httpMetrics } from './observe.ts'
 import { InFlight } from './in-flight.ts'
 import { type MountOptions, mountEndpoints } from './mount.ts'
+import { httpMetrics } from './observe.ts'
 import { HttpServer } from './server.ts'
 
 /** Headers of a 503 by which a router knows that nothing was done, and that another instance may do it. */
@@ -55,7 +55,14 @@ export class Door {
     const app = express()
     app.disable('x-powered-by')
     app.disable('etag')
-    mountEndpoints(app, { ...options, log, metrics: metrics.use(httpMetrics), clock, draining: lifecycle.draining, inFlight: this.#inFlight })
+    mountEndpoints(app, {
+      ...options,
+      log,
+      metrics: metrics.use(httpMetrics),
+      clock,
+      draining: lifecycle.draining,
+      inFlight: this.#inFlight,
+    })
     this.#answer = app
   }
 

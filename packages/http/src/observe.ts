@@ -59,10 +59,37 @@ const MAX_LOGGED = 300
 
 /** A path fit for a log: bounded, and without anything that looks like an access token (R34). */
 export function loggablePath(path: string): string {
-  const cut = path.length > MAX_LOGGED ? `${path.slice(0, MAX_LOGGED)}…` : path
-  return cut.replace(/wft(?:_|%5f)[A-Za-z0-9_%-]+/gi, '<redacted>').replace(/(access(?:_|%5f)token)[^/]*/gi, '$1<redacted>')
+  return withoutTokens(path.length > MAX_LOGGED ? `${path.slice(0, MAX_LOGGED)}…` : path)
 }
 
 export function loggableUserAgent(userAgent: string): string {
-  return loggablePath(userAgent.length > 200 ? userAgent.slice(0, 200) : userAgent)
+  return withoutTokens(userAgent.length > MAX_LOGGED ? userAgent.slice(0, MAX_LOGGED) : userAgent)
+}
+
+function withoutTokens(text: string): string {
+  if (!/wft|token/i.test(text)) return text
+  return text.replace(/wft(?:_|%5f)[A-Za-z0-9_%-]+/gi, '<redacted>').replace(/(access(?:_|%5f)token)[^/]*/gi, '$1<redacted>')
+}
+
+/**
+ * Answers by endpoint and status, counted here and read when the metrics are: an increment of a labelled counter costs a hash of its
+ * labels, a tenth of what a small request costs in all.
+ */
+export class AnswerCounts {
+  readonly #counts = new Map<string, Map<number, number>>()
+
+  add(endpoint: string, status: number): void {
+    let counts = this.#counts.get(endpoint)
+    if (counts === undefined) {
+      counts = new Map()
+      this.#counts.set(endpoint, counts)
+    }
+    counts.set(status, (counts.get(status) ?? 0) + 1)
+  }
+
+  *read(): Generator<readonly [labels: { endpoint: string; status: number }, value: number]> {
+    for (const [endpoint, counts] of this.#counts) {
+      for (const [status, count] of counts) yield [{ endpoint, status }, count]
+    }
+  }
 }

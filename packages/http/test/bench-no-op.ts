@@ -21,7 +21,8 @@ import {
 } from '../src/index.ts'
 import { ALICE, echo } from './harness.ts'
 
-const REQUESTS = 60_000
+const REQUESTS = 4000
+const ROUNDS = 25
 const CONNECTIONS = 16
 const REPLY = { event_id: '$abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG' }
 const BODY = JSON.stringify({ msgtype: 'm.text', body: 'Hello, this is an ordinary message of ordinary length.' })
@@ -95,26 +96,29 @@ function serve(listener: Listener): void {
 async function measureAll(): Promise<void> {
   const get = 'GET /_matrix/client/versions HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\n\r\n'
   const put = `PUT /_matrix/client/v3/rooms/!abcdefghijklmnop%3Alocalhost/send/m.room.message/txn1 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAuthorization: Bearer wft_YWxpY2U_0123456789abcdefghijklmnopqrstuv\r\nX-Weft-Internal-Secret: a secret of the usual length, 32 bytes\r\nX-Weft-Request-Id: abcdef-1\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Type: application/json\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`
-  for (const name of Object.keys(servers)) {
-    console.log(`${name}: GET no-op ${await measure(name, get)} µs, PUT send ${await measure(name, put)} µs CPU a request`)
+  const children = new Map(Object.keys(servers).map((name) => [name, fork(import.meta.filename, [name])]))
+  const ports = new Map<string, number>()
+  for (const [name, child] of children) ports.set(name, ((await once(child, 'message')) as [number])[0])
+  // Rounds in turn, and the best of each: what else the machine does comes and goes.
+  const best = new Map<string, number>()
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, child] of children) {
+      for (const [what, request] of Object.entries({ 'GET no-op': get, 'PUT send': put })) {
+        const before = await cpuOf(child)
+        await ask(ports.get(name) as number, request, REQUESTS)
+        const micros = ((await cpuOf(child)) - before) / REQUESTS
+        best.set(`${name}: ${what}`, Math.min(micros, best.get(`${name}: ${what}`) ?? Number.POSITIVE_INFINITY))
+      }
+    }
   }
+  for (const child of children.values()) child.kill()
+  for (const [what, micros] of best) console.log(`${what}: ${micros.toFixed(1)} µs CPU a request`)
   const matcher = new Matcher(endpoints)
   const path = '/_matrix/client/v3/rooms/!abcdefghijklmnop%3Alocalhost/send/m.room.message/txn1'
   for (let i = 0; i < 200_000; i++) matcher.match('PUT', path)
   const started = performance.now()
   for (let i = 0; i < 1_000_000; i++) matcher.match('PUT', path)
   console.log(`Matcher: ${(performance.now() - started).toFixed(0)} ns a match of the send path`)
-}
-
-async function measure(name: string, request: string): Promise<string> {
-  const child = fork(import.meta.filename, [name])
-  const [port] = (await once(child, 'message')) as [number]
-  await ask(port, request, REQUESTS / 3)
-  const before = await cpuOf(child)
-  await ask(port, request, REQUESTS)
-  const micros = (await cpuOf(child)) - before
-  child.kill()
-  return (micros / REQUESTS).toFixed(1)
 }
 
 async function cpuOf(child: ChildProcess): Promise<number> {

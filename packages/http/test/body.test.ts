@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import net from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from '@jest/globals'
 import { isJsonObject } from '@weft/matrix'
@@ -106,6 +108,20 @@ describe('bodies', () => {
       expect((await server.send('POST', RAW, { body: { a: 1 } })).status).toBe(200)
     }
   })
+})
+
+test('a client that leaves in the middle of its body is no error, and gives back what it held', async () => {
+  await using server = await startServer(endpoints, { maxBodyBytesHeld: 100_000 })
+  for (let i = 1; i <= 3; i++) {
+    const socket = net.connect(server.port, '127.0.0.1')
+    socket.write(`POST ${RAW} HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n${'x'.repeat(80_000)}`)
+    await once(socket, 'drain')
+    socket.destroy()
+    const lines = await server.accessLines(i)
+    expect(lines[i - 1]).toMatchObject({ endpoint: 'raw', status: 499 })
+  }
+  expect((await server.send('POST', RAW, { body: { a: 'x'.repeat(80_000) } })).status).toBe(200)
+  expect(server.lines.filter((line) => line.level === 'error')).toEqual([])
 })
 
 describe('validation', () => {

@@ -158,6 +158,32 @@ describe('mountEndpoints', () => {
     expect(late.destroyed).toBe(true)
   })
 
+  test('a bug is logged even when nobody waits for its answer any more; an aborted handler is none', async () => {
+    const { promise: failed, resolve: fail } = Promise.withResolvers<void>()
+    const waits = (id: string, error: Error) =>
+      echo({
+        id,
+        path: `/${id}`,
+        handler: async ({ request }: { request: { signal: AbortSignal } }) => {
+          if (!request.signal.aborted) await once(request.signal, 'abort')
+          if (id === 'bug') fail()
+          throw error
+        },
+      })
+    await using server = await startServer([waits('abort', new DOMException('left', 'AbortError')), waits('bug', new TypeError('oops'))])
+    for (const id of ['abort', 'bug']) {
+      const request = http.get({ port: server.port, path: `/${id}`, agent: false })
+      const gone = once(request, 'error')
+      await once(request, 'finish')
+      request.destroy(new Error('left'))
+      await gone
+    }
+    await failed
+    await server.accessLines(2)
+    await new Promise(setImmediate)
+    expect(server.lines.filter((line) => line.level === 'error').map((line) => line.fields.endpoint)).toEqual(['bug'])
+  })
+
   test('request ids and addresses come from the router when it proves itself, else they are made here', async () => {
     await using server = await startServer([echo()], { edge: { trustedSecret: 's3cret' } })
     const claim = { [internalHeaders.requestId]: 'from-router', 'x-forwarded-for': '9.9.9.9' }

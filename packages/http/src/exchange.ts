@@ -1,0 +1,142 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { BodyBudgetExceeded, ClientGone } from './body.ts'
+import { preflightHeaders } from './cors.ts'
+import { type Edge, internalHeaders } from './edge.ts'
+import type { AnyEndpoint, Reply } from './endpoint.ts'
+import { type ErrorReply, overloaded, replyToError, type UnavailableTest } from './errors.ts'
+import type { MountOptions } from './mount.ts'
+import { type AccessLine, type AnswerCounts, loggablePath, loggableUserAgent, NO_ENDPOINT } from './observe.ts'
+import type { EndpointRequest } from './request.ts'
+import { sendError, sendErrorUnread, sendReply } from './respond.ts'
+
+/** One request and its answer: what is known of it, what was sent, and the one line that is logged about it. */
+export class Exchange {
+  readonly request: IncomingMessage
+  readonly method: string
+  readonly path: string
+  /** What follows the question mark. */
+  readonly query: string
+  readonly requestId: string
+  readonly ip: string
+  readonly userAgent: string
+  endpoint: AnyEndpoint | undefined
+  user: string | undefined
+  readonly #options: MountOptions
+  readonly #response: ServerResponse
+  readonly #started: number
+  #info: EndpointRequest | undefined
+  #bytes = 0
+
+  constructor(options: MountOptions, edge: Edge, request: IncomingMessage, response: ServerResponse, ids: RequestIds) {
+    this.#options = options
+    this.request = request
+    this.#response = response
+    this.#started = options.clock.monotonic()
+    this.method = request.method ?? ''
+    const url = request.url ?? ''
+    const mark = url.indexOf('?')
+    this.path = mark === -1 ? url : url.slice(0, mark)
+    this.query = mark === -1 ? '' : url.slice(mark + 1)
+    const internal = edge.isInternal(request)
+    const given = internal ? request.headers[internalHeaders.requestId] : undefined
+    this.requestId = typeof given === 'string' && given !== '' ? given : ids.next()
+    this.ip = edge.clientAddress(request, internal)
+    this.userAgent = request.headers['user-agent'] ?? ''
+  }
+
+  begin(info: EndpointRequest): void {
+    this.#info = info
+    if (this.#response.destroyed) info.finish(false)
+  }
+
+  preflight(): void {
+    this.#response.writeHead(204, preflightHeaders).end()
+  }
+
+  async reply(reply: Reply): Promise<void> {
+    if (this.#response.destroyed) return discard(reply)
+    this.#bytes = (await sendReply(this.#response, reply, this.#envelope())) ?? 0
+  }
+
+  fail(reply: ErrorReply): void {
+    const send = this.request.complete || isSmall(this.request) ? sendError : sendErrorUnread.bind(undefined, this.request)
+    this.#bytes = send(this.#response, reply, this.#envelope())
+  }
+
+  failWith(error: unknown, isUnavailable: UnavailableTest): void {
+    const gone = this.#response.destroyed
+    if (error instanceof ClientGone || (gone && isAbort(error))) return
+    const { reply, bug } =
+      error instanceof BodyBudgetExceeded ? { reply: overloaded('The server is busy'), bug: false } : replyToError(error, isUnavailable)
+    if (bug) this.#logBug(error)
+    if (gone) return
+    // Half an answer is out already: only a broken connection tells the client that the rest is missing.
+    if (this.#response.headersSent) this.#response.destroy()
+    else this.fail(reply)
+  }
+
+  #logBug(error: unknown): void {
+    const endpoint = this.endpoint?.id ?? NO_ENDPOINT
+    this.#options.log.error({ requestId: this.requestId, endpoint, user: this.user, err: error }, 'request failed: this is a bug')
+  }
+
+  #envelope(): { requestId: string; close: boolean } {
+    return { requestId: this.requestId, close: this.#options.draining.aborted }
+  }
+
+  /** The answer is out, or will never be: counts and logs it. */
+  closed(answers: AnswerCounts): void {
+    const answered = this.#response.writableFinished
+    this.#info?.finish(answered)
+    const ms = this.#options.clock.monotonic() - this.#started
+    const endpoint = this.endpoint?.id ?? NO_ENDPOINT
+    // nginx's number for "client closed request": no status went out, or not all of the answer.
+    const status = answered ? this.#response.statusCode : 499
+    answers.add(endpoint, status)
+    this.#options.metrics.duration.observe({ endpoint }, ms / 1000)
+    const line: AccessLine = {
+      requestId: this.requestId,
+      method: this.method,
+      endpoint,
+      path: loggablePath(this.path),
+      status,
+      ms: Math.round(ms * 100) / 100,
+      bytes: this.#bytes,
+      user: this.user,
+      ip: this.ip,
+      userAgent: loggableUserAgent(this.userAgent),
+    }
+    this.#options.log.info(line, 'request')
+  }
+}
+
+/** What node reads and drops by itself after an answer, for the next request on the connection. */
+const SMALL_BODY_BYTES = 64 * 1024
+
+/** True when what may be unread of the body is known to be little. */
+function isSmall(request: IncomingMessage): boolean {
+  if (request.headers['transfer-encoding'] !== undefined) return false
+  return Number(request.headers['content-length'] ?? 0) <= SMALL_BODY_BYTES
+}
+
+/** What a handler or a stream ends with because the client left. */
+function isAbort(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false
+  return ('name' in error && error.name === 'AbortError') || ('code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE')
+}
+
+/** A stream that nobody reads would keep its source open. */
+function discard(reply: Reply): void {
+  if ('stream' in reply) reply.stream.destroy()
+}
+
+/** Makes request ids: unique over processes by their random part, in one process by their count, which is cheaper than random bytes for each. */
+export class RequestIds {
+  readonly #prefix = randomBytes(6).toString('base64url')
+  #count = 0
+
+  next(): string {
+    return `${this.#prefix}-${(this.#count++).toString(36)}`
+  }
+}
