@@ -33,6 +33,8 @@ const settleWaitMs = 5000
 export interface WriterDatabase extends Queryable {
   transaction<T>(fn: (tx: Tx) => Promise<T>): Promise<T>
   commitPipeline(statements: readonly BoundSql[]): Promise<unknown>
+  /** Ends the backend of a commit that was not answered: it may never have got the COMMIT, and would sit there open. */
+  endBackend(unknown: CommitOutcomeUnknown): Promise<void>
 }
 
 export interface StreamWriterOptions<All extends StreamSet> {
@@ -146,12 +148,7 @@ export class StreamWriter<All extends StreamSet = StreamSet> {
         if (isUniqueViolation(err)) await this.#confirm()
         throw this.refused(err)
       }
-      await this.#settle(
-        xid,
-        () => reservation.complete([{ stream, rows }]),
-        () => reservation.abandon(),
-        err,
-      )
+      await this.#settle(xid, err, (committed) => (committed ? reservation.complete([{ stream, rows }]) : reservation.abandon()))
       return rows
     }
     reservation.complete([{ stream, rows }])
@@ -298,22 +295,27 @@ export class StreamWriter<All extends StreamSet = StreamSet> {
    * Asks PostgreSQL what became of a transaction whose commit was not answered, and ends its reservation accordingly.
    * Resolves if it was committed; throws the error if not, or if it is not known soon (the asking goes on).
    */
-  async #settle(xid: string, complete: () => void, abandon: () => void, error: Error): Promise<void> {
+  async #settle(xid: string, unknown: CommitOutcomeUnknown, end: (committed: boolean) => void): Promise<void> {
     const { clock } = this.#options
-    const asked = this.#outcome(xid).then((committed) => {
-      if (committed === true) complete()
-      else if (committed === false) abandon()
+    const asked = this.#outcome(xid, unknown).then((committed) => {
+      if (committed !== undefined) end(committed)
       return committed
     })
-    const late = new Promise<undefined>((resolve) => clock.setTimeout(() => resolve(undefined), settleWaitMs))
-    if ((await Promise.race([asked, late])) !== true) throw error
+    let timer: Timer | undefined
+    const late = new Promise<undefined>((resolve) => {
+      timer = clock.setTimeout(() => resolve(undefined), settleWaitMs)
+    })
+    const committed = await Promise.race([asked, late])
+    timer?.cancel()
+    if (committed !== true) throw unknown
   }
 
   /** Whether a transaction was committed; undefined where this writer ended before it was known: its ids stay open then. */
-  async #outcome(xid: string): Promise<boolean | undefined> {
+  async #outcome(xid: string, unknown: CommitOutcomeUnknown): Promise<boolean | undefined> {
     const { db, clock, log } = this.#options
     while (!this.#stopped && !this.#fenced) {
       try {
+        await db.endBackend(unknown)
         const outcome = await outcomeOf(db, xid)
         if (outcome !== 'in progress') return outcome === 'committed'
       } catch (err) {

@@ -1,5 +1,5 @@
 import { systemClock } from '@weft/kernel'
-import { type Database, sql, type Tx } from '@weft/storage'
+import { type Database, type Queryable, sql, type Tx } from '@weft/storage'
 import { RedisUnavailable, startRedis, type TestRedis } from '@weft/testkit'
 import {
   type Announcer,
@@ -22,6 +22,7 @@ import {
   type Streams,
   StreamWriter,
   streams,
+  type WriterDatabase,
 } from '../src/index.ts'
 
 /** Keeps what was logged, so that a test can ask for it. */
@@ -90,7 +91,7 @@ const upsertReceipt = sql(
    ON CONFLICT (room_nid, receipt_type, user_id, thread_id) DO UPDATE SET stream_id = excluded.stream_id`,
 )
 
-export async function becomeWriter(db: Database, instance = 'test'): Promise<number> {
+export async function becomeWriter(db: Queryable, instance = 'test'): Promise<number> {
   return (await db.query(takeEpoch, [instance]))[0]!.epoch
 }
 
@@ -99,7 +100,7 @@ export async function makeRoom(db: Database): Promise<void> {
 }
 
 export async function startWriter(
-  db: Database,
+  db: WriterDatabase,
   announcer: Announcer,
   options: { epoch?: number; log?: ReplicationLog; onFenced?: () => void } = {},
 ) {
