@@ -32,7 +32,26 @@ describe('json', () => {
     })
   })
 
-  test.each([['text'], [undefined], [{ a: 1 }]])('a thrown %p is shown', (err) => {
+  test('errors show causes, and neither the objects that libraries hang on them nor rows that PostgreSQL quotes', () => {
+    const cause = Object.assign(new Error('inner'), {
+      code: '23502',
+      detail: 'Failing row contains (1, @a:b, secret-hash).',
+      client: { secretKey: 12345 },
+    })
+    const [line] = logged('json', (log) => log.error({ err: new Error('outer', { cause }) }, 'failed'))
+    expect(JSON.parse(line!).err).toMatchObject({ message: 'outer', cause: { message: 'inner', code: '23502' } })
+    expect(line).not.toMatch(/secret-hash|12345/)
+    const [many] = logged('json', (log) => log.error({ err: new AggregateError([new Error('a'), new Error('b')], 'all') }, 'failed'))
+    expect(JSON.parse(many!).err.errors.map(({ message }: Error) => message)).toEqual(['a', 'b'])
+    const circular = new Error('self')
+    circular.cause = circular
+    const [selfish] = logged('json', (log) => log.error({ err: circular }, 'failed'))
+    expect(selfish!.length).toBeLessThan(50_000)
+    const [long] = logged('json', (log) => log.error({ err: new Error('x'.repeat(1e6)) }, 'failed'))
+    expect(long!.length).toBeLessThan(20_000)
+  })
+
+  test.each([['text'], [undefined], [{ a: 1n }]])('a thrown %p is shown', (err) => {
     expect(logged('json', (log) => log.error({ err }, 'failed'))).toHaveLength(1)
     expect(logged('text', (log) => log.error({ err }, 'failed'))).toHaveLength(1)
   })
@@ -69,6 +88,7 @@ describe('R34: no line contains a secret', () => {
     ['a message', {}, `token ${token} is unknown`],
     ['a header', { headers: { authorization: `Bearer MDAxOGxvY2F0aW9u` } }, 'request'],
     ['a header in text', { header: 'Bearer MDAxOGxvY2F0aW9u' }, 'request'],
+    ['the header of the router', { headers: { 'x-weft-internal-secret': 'MDAxOGxvY2F0aW9u' } }, 'request'],
     ['a nested field', { body: { auth: { password: 'MDAxOGxvY2F0aW9u', user: 'a' } } }, 'request'],
     ['a body in a string', { body: JSON.stringify({ password: 'MDAxOGxvY2F0aW9u', new_password: `${token}"x` }) }, 'request'],
     ['an error', { err: new Error(`no row for ${token}`) }, 'failed'],

@@ -13,7 +13,7 @@ const TOKEN = /\b(wft|syt|syr)_[A-Za-z0-9_\-~.=]{4,}/g
 /** Credentials in URLs, as of PostgreSQL and Redis. */
 const URL_CREDENTIALS = /(:\/\/[^/\s:@"\\]*):[^/\s@"\\]+@/g
 const NAMES =
-  'access_token|refresh_token|login_token|registration_token|token|password|new_password|old_password|secret|internal_secret|registration_shared_secret|authorization'
+  'access_token|refresh_token|login_token|registration_token|token|password|new_password|old_password|secret|internal_secret|registration_shared_secret|authorization|x-weft-internal-secret'
 /** Fields by name: in JSON, in JSON that stands in a JSON string, and as key=value. */
 const FIELD = new RegExp(String.raw`("(?:${NAMES})"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|\[[^\]]*\])`, 'gi')
 const ESCAPED_FIELD = new RegExp(String.raw`(\\"(?:${NAMES})\\"\s*:\s*)\\"(?:[^"\\]|\\\\(?:\\"|\\\\|[^"\\]))*\\"`, 'gi')

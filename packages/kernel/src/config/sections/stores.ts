@@ -159,9 +159,6 @@ export const stores = {
         .prefault('32M')
         .meta({ description: 'Sync: the latest events of active rooms, from which /sync answers without a read.' }),
       access_tokens: size().prefault('4M').meta({ description: 'Every process that authenticates: access tokens that were found valid.' }),
-      transactions: size()
-        .prefault('4M')
-        .meta({ description: "Writer: answers to requests that a client may repeat, by its transaction's id." }),
     })
     .prefault({})
     .meta({ description: 'Budgets of the caches of one process, in bytes.' }),
