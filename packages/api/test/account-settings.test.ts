@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { predefinedPushRules } from '@weft/matrix'
+import { device } from '../../accounts/test/rig.ts'
 import { ApiRig } from './accounts-rig.ts'
 
 let rig: ApiRig
@@ -22,6 +24,15 @@ test('without configuration there are no well-known documents', async () => {
   for (const name of ['client', 'support']) {
     expect(await rig.send('GET', `/.well-known/matrix/${name}`)).toMatchObject({ status: 404, json: { errcode: 'M_NOT_FOUND' } })
   }
+})
+
+test('push rules are the predefined ones, with the requester in them', async () => {
+  for (const version of ['v3', 'r0']) {
+    const { status, json } = await rig.send('GET', `/_matrix/client/${version}/pushrules/`, { token: bob.token })
+    expect(status).toBe(200)
+    expect(json).toEqual({ global: predefinedPushRules(bob.userId) })
+  }
+  expect(await rig.send('GET', '/pushrules/')).toMatchObject({ status: 401, json: { errcode: 'M_MISSING_TOKEN' } })
 })
 
 describe('account data', () => {
@@ -231,7 +242,27 @@ describe('closed or half-open registration', () => {
       { limits: { registrationTokenValidity: { perSecond: 0.1, burstCount: 3 } } },
     )
     try {
-      await half.accounts.run(`INSERT INTO registration_tokens (token, uses_allowed) VALUES ('t0ken', 1)`)
+      const admin = await half.accounts.accounts.registration.register({
+        username: 'root',
+        password: 'secret',
+        admin: true,
+        device: device(),
+      })
+      const user = await half.accounts.accounts.registration.register({ username: 'user', password: 'secret', device: device() })
+      const create = (session: { accessToken: string } | undefined, body: object) =>
+        half.send('POST', '/_synapse/admin/v1/registration_tokens/new', { token: session!.accessToken, body })
+      expect((await create(admin.session, { token: 't0ken', uses_allowed: 1 })).json).toEqual({
+        token: 't0ken',
+        uses_allowed: 1,
+        pending: 0,
+        completed: 0,
+        expiry_time: null,
+      })
+      expect((await create(admin.session, { length: 64, expiry_time: half.accounts.clock.now() + 1 })).json.token).toHaveLength(64)
+      expect(await create(user.session, {})).toMatchObject({ status: 403, json: { errcode: 'M_FORBIDDEN' } })
+      for (const body of [{ token: 't0ken' }, { token: 'a b' }, { token: '' }, { length: 65 }, { uses_allowed: -1 }, { expiry_time: 1 }]) {
+        expect(await create(admin.session, body)).toMatchObject({ status: 400, json: { errcode: 'M_INVALID_PARAM' } })
+      }
       const valid = (token: string) => half.send('GET', `/_matrix/client/v1/register/m.login.registration_token/validity?token=${token}`)
       expect((await valid('t0ken')).json).toEqual({ valid: true })
       expect((await valid('other')).json).toEqual({ valid: false })

@@ -1,4 +1,5 @@
 import type { AnyEndpoint } from '@weft/http'
+import { adminCreateRegistrationToken } from './admin-create-registration-token.ts'
 import { adminRegister } from './admin-register.ts'
 import { adminRegisterNonce } from './admin-register-nonce.ts'
 import { checkUsernameAvailability } from './check-username-availability.ts'
@@ -15,6 +16,7 @@ import { getFilter } from './get-filter.ts'
 import { getLoginFlows } from './get-login-flows.ts'
 import { getProfile } from './get-profile.ts'
 import { getProfileField } from './get-profile-field.ts'
+import { getPushRules } from './get-push-rules.ts'
 import { getRoomAccountData } from './get-room-account-data.ts'
 import { getRoomTags } from './get-room-tags.ts'
 import { getVersions } from './get-versions.ts'
@@ -34,6 +36,7 @@ import { whoami } from './whoami.ts'
 
 /** Endpoints for accounts, and for what the server says about itself. */
 export const clientAccounts: readonly AnyEndpoint[] = [
+  adminCreateRegistrationToken,
   adminRegister,
   adminRegisterNonce,
   checkUsernameAvailability,
@@ -50,6 +53,7 @@ export const clientAccounts: readonly AnyEndpoint[] = [
   getLoginFlows,
   getProfile,
   getProfileField,
+  getPushRules,
   getRoomAccountData,
   getRoomTags,
   getVersions,
