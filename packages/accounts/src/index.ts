@@ -28,6 +28,7 @@ export { type MemberProfile, ProfileReads, Profiles, profileLimits } from './pro
 export { StoredReceiptEvents } from './receipt-events.ts'
 export { type ReceiptEvent, type ReceiptEvents, Receipts } from './receipts.ts'
 export { Registration, type RegistrationSettings } from './registration.ts'
+export type { NewRegistrationToken, RegistrationToken } from './registration-token-admin.ts'
 export { accountsRetention, type RetentionJob, type RetentionOptions } from './retention.ts'
 export {
   type AccountReads,
@@ -38,6 +39,7 @@ export {
   accountServices,
 } from './services.ts'
 export { type DeviceRequest, MAX_DEVICES, type RevocationAcks, type Session, Sessions } from './sessions.ts'
+export { type AccountSettings, accountSettings } from './settings.ts'
 export { SharedSecretRegistration, type SharedSecretRequest, sharedSecretMac } from './shared-secret-registration.ts'
 export { ToDevice, toDeviceLimits } from './to-device.ts'
 export { Typing, type TypingStore } from './typing.ts'

@@ -9,6 +9,7 @@ import type { Buckets, MembershipLookup, RoomLookup, WriteStores } from './ports
 import { ProfileReads, Profiles } from './profiles.ts'
 import { type ReceiptEvents, Receipts } from './receipts.ts'
 import { Registration, type RegistrationSettings } from './registration.ts'
+import { RegistrationTokenAdmin } from './registration-token-admin.ts'
 import { type RevocationAcks, Sessions } from './sessions.ts'
 import { SharedSecretRegistration } from './shared-secret-registration.ts'
 import { ToDevice } from './to-device.ts'
@@ -33,6 +34,7 @@ export interface AccountServices {
   readonly profiles: Profiles
   readonly receipts: Receipts
   readonly registration: Registration
+  readonly registrationTokens: RegistrationTokenAdmin
   readonly sessions: Sessions
   readonly sharedSecret: SharedSecretRegistration
   readonly toDevice: ToDevice
@@ -87,6 +89,7 @@ export function accountServices(options: AccountServicesOptions): AccountService
     profiles: new Profiles(options),
     receipts: new Receipts({ ...options, accountData }),
     registration: new Registration({ ...options, hasher, sessions }),
+    registrationTokens: new RegistrationTokenAdmin(options),
     sessions,
     sharedSecret: new SharedSecretRegistration({ secret: options.sharedSecret, clock: options.clock }),
     toDevice: new ToDevice({ ...options, serverName }),

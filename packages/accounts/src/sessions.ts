@@ -52,7 +52,7 @@ export class Sessions {
    * Spec: client-server API, "Relationship between access tokens and devices".
    *
    * @param within runs first, in the same transaction (registration creates the account there)
-   * @throws MatrixError M_INVALID_PARAM for a device id or name that cannot be
+   * @throws MatrixError M_INVALID_PARAM for a device id or name that cannot be; M_USER_DEACTIVATED
    */
   async create(userId: string, request: DeviceRequest, within?: (tx: Tx) => Promise<void>): Promise<Session> {
     const deviceId = request.deviceId ?? makeDeviceId()
@@ -65,7 +65,8 @@ export class Sessions {
     await this.#streams.write(deviceChangesStream, 1, async (tx, [at]) => {
       position = at!
       await within?.(tx)
-      await lockAccount(tx, userId)
+      const account = await lockAccount(tx, userId)
+      if (account?.deactivated !== false) throw new MatrixError('M_USER_DEACTIVATED', 'This account has been deactivated')
       const devices = new DevicesWriter(tx)
       const sighting = { userId, deviceId, ts: now, ip: request.ip, userAgent: cleanUserAgent(request.userAgent) }
       created = await devices.create({ ...sighting, displayName: request.displayName })
@@ -165,8 +166,8 @@ export class Sessions {
 }
 
 /** Sessions of one user change one after another: a login on a device that is being deleted must find it or make it. */
-async function lockAccount(tx: Tx, userId: string): Promise<void> {
-  await new UsersWriter(tx).lock(userId)
+async function lockAccount(tx: Tx, userId: string): Promise<{ deactivated: boolean } | undefined> {
+  return new UsersWriter(tx).lock(userId)
 }
 
 /** @throws MatrixError M_INVALID_PARAM */

@@ -166,6 +166,15 @@ describe('sessions', () => {
     expect(ids).not.toContain('D1')
   })
 
+  test('R23 are not made for an account that was deactivated meanwhile', async () => {
+    const { userId } = await rig.register('meanwhile')
+    await rig.run('UPDATE users SET deactivated = true WHERE name = $1', [userId])
+    for (const id of [userId, '@never:weft.test']) {
+      await expect(rig.accounts.sessions.create(id, device())).rejects.toMatchObject({ errcode: 'M_USER_DEACTIVATED' })
+    }
+    expect(await rig.run(`SELECT 1 AS one FROM devices WHERE user_id = '@never:weft.test'`)).toEqual([])
+  })
+
   test.each([
     ['', undefined],
     ['x'.repeat(256), undefined],

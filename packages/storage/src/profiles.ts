@@ -17,7 +17,6 @@ const remove = sql<{ key_name: string }>(
   'profiles.remove',
   'DELETE FROM profile_fields WHERE user_id = $1 AND key_name = $2 RETURNING key_name',
 )
-const removeAll = sql('profiles.removeAll', 'DELETE FROM profile_fields WHERE user_id = $1')
 const propagate = sql(
   'profiles.propagate',
   `INSERT INTO profile_propagations (user_id, generation) VALUES ($1, $2)
@@ -74,10 +73,6 @@ export class ProfilesWriter {
   /** @returns false when the field was not set */
   async delete(userId: string, keyName: string): Promise<boolean> {
     return (await this.#tx.query(remove, [userId, keyName])).length === 1
-  }
-
-  async deleteAll(userId: string): Promise<void> {
-    await this.#tx.query(removeAll, [userId])
   }
 
   /** Asks for the profile to be carried to all rooms of the user, from the first room again if that is under way. */

@@ -1,10 +1,7 @@
-import { type Queryable, sql, type Tx } from './sql.ts'
+import { sql, type Tx } from './sql.ts'
 
 /** `thread_id` of an unthreaded receipt. */
 export const UNTHREADED = ''
-
-/** Where a user's receipt of one type stands. `event_stream_ordering` is null where the event's place is not known. */
-export type ReceiptRow = { readonly event_id: string; readonly event_stream_ordering: number | null }
 
 export interface Receipt {
   readonly roomNid: number
@@ -17,11 +14,6 @@ export interface Receipt {
   readonly ts: number
 }
 
-const get = sql<ReceiptRow>(
-  'receipts.get',
-  `SELECT event_id, event_stream_ordering FROM receipts_linearized
-    WHERE room_nid = $1 AND receipt_type = $2 AND user_id = $3 AND thread_id = $4`,
-)
 // A receipt never moves backwards; without a known place the newer request wins.
 const advance = sql<{ stream_id: number }>(
   'receipts.advance',
@@ -33,18 +25,6 @@ const advance = sql<{ stream_id: number }>(
    WHERE r.event_stream_ordering IS NULL OR EXCLUDED.event_stream_ordering IS NULL OR r.event_stream_ordering < EXCLUDED.event_stream_ordering
    RETURNING stream_id`,
 )
-
-export class ReceiptsReader {
-  readonly #db: Queryable
-
-  constructor(db: Queryable) {
-    this.#db = db
-  }
-
-  async get(roomNid: number, receiptType: string, userId: string, threadId: string): Promise<ReceiptRow | undefined> {
-    return (await this.#db.query(get, [roomNid, receiptType, userId, threadId]))[0]
-  }
-}
 
 export class ReceiptsWriter {
   readonly #tx: Tx

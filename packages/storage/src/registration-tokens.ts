@@ -43,7 +43,7 @@ export class RegistrationTokensWriter {
   }
 
   /** @returns false when there is such a token already */
-  async create(token: string, limits: { usesAllowed?: number; expiryTime?: number }): Promise<boolean> {
+  async create(token: string, limits: { usesAllowed?: number | undefined; expiryTime?: number | undefined }): Promise<boolean> {
     return (await this.#tx.query(insert, [token, limits.usesAllowed ?? null, limits.expiryTime ?? null])).length === 1
   }
 }

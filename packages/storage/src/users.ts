@@ -17,16 +17,10 @@ const COLUMNS = 'name, password_hash, creation_ts, admin, is_guest, deactivated,
 
 const byName = sql<UserRow>('users.byName', `SELECT ${COLUMNS} FROM users WHERE name = $1`)
 const byNames = sql<UserRow>('users.byNames', `SELECT ${COLUMNS} FROM users WHERE name = ANY($1::text[])`)
-const existing = sql<{ name: string }>('users.existing', 'SELECT name FROM users WHERE name = ANY($1::text[]) AND NOT deactivated')
 const lock = sql<{ deactivated: boolean }>('users.lock', 'SELECT deactivated FROM users WHERE name = $1 FOR UPDATE')
 const insert = sql<{ name: string }>(
   'users.insert',
   `INSERT INTO users (name, password_hash, creation_ts, admin) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING RETURNING name`,
-)
-const updatePassword = sql('users.updatePassword', 'UPDATE users SET password_hash = $2 WHERE name = $1')
-const deactivate = sql<{ name: string }>(
-  'users.deactivate',
-  'UPDATE users SET deactivated = true, password_hash = NULL WHERE name = $1 AND NOT deactivated RETURNING name',
 )
 
 /** Accounts of this server. */
@@ -44,12 +38,6 @@ export class UsersReader {
   /** The accounts of those user ids that exist, in no order. */
   async list(userIds: readonly string[]): Promise<UserRow[]> {
     return this.#db.query(byNames, [userIds])
-  }
-
-  /** Those of the user ids that have an account that was not deactivated. */
-  async active(userIds: readonly string[]): Promise<Set<string>> {
-    if (userIds.length === 0) return new Set()
-    return new Set((await this.#db.query(existing, [userIds])).map((row) => row.name))
   }
 }
 
@@ -69,14 +57,5 @@ export class UsersWriter {
   /** Holds the account's row until the transaction ends: what is counted and capped per user is counted under it. */
   async lock(userId: string): Promise<{ deactivated: boolean } | undefined> {
     return (await this.#tx.query(lock, [userId]))[0]
-  }
-
-  async setPasswordHash(userId: string, passwordHash: string): Promise<void> {
-    await this.#tx.query(updatePassword, [userId, passwordHash])
-  }
-
-  /** Marks the account as deactivated and wipes its password. @returns false when it was already, or does not exist */
-  async deactivate(userId: string): Promise<boolean> {
-    return (await this.#tx.query(deactivate, [userId])).length === 1
   }
 }
