@@ -69,7 +69,6 @@ export async function openSync(
     log,
     observer: {
       answered: (kind) => figures.answers.inc({ kind }),
-      woke: (users) => figures.wokenUsers.inc(users),
       viewLoaded: () => figures.viewLoads.inc(),
       lowered: () => figures.loweredTokens.inc(),
     },
@@ -82,7 +81,9 @@ export async function openSync(
     figures.waiting.sample(() => sync.waiting),
     figures.queued.sample(() => sync.queued),
     figures.cacheBytes.sample(() => [
+      [{ cache: 'events' }, engine.store.bytes],
       [{ cache: 'timelines' }, engine.ringBytes],
+      [{ cache: 'views' }, engine.viewBytes],
       [{ cache: 'access_tokens' }, authenticator.cachedBytes],
     ]),
   ]

@@ -31,7 +31,7 @@ const service = new SyncService({
   streams: { now: () => now, waitFor: async () => true, everHandedOut: async () => now.events },
   clock: systemClock,
   log: { warn() {} },
-  observer: { answered() {}, woke() {}, viewLoaded() {}, lowered() {} },
+  observer: { answered() {}, viewLoaded() {}, lowered() {} },
 })
 
 const request = (userId: string, since: string | undefined) =>

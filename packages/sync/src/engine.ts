@@ -60,12 +60,13 @@ export class SyncEngine {
   readonly #typing = new Map<number, { readonly position: number; readonly userIds: readonly string[] }>()
   readonly #loading = new Map<string, Set<Arrivals>>()
   readonly #woken = new Set<UserView>()
-  readonly #onWake: (views: number) => void
+  readonly #onWake: (users: number) => void
   #flushing = false
   #ringBytes = 0
   #newestReceipt = 0
 
-  constructor(options: { readonly store: EventStore; readonly limits?: EngineLimits; readonly onWake?: (views: number) => void }) {
+  /** @param options onWake is told how many users' waiting requests a batch of rows woke */
+  constructor(options: { readonly store: EventStore; readonly limits?: EngineLimits; readonly onWake?: (users: number) => void }) {
     this.store = options.store
     this.limits = options.limits ?? ENGINE_LIMITS
     this.#onWake = options.onWake ?? (() => {})
@@ -73,6 +74,12 @@ export class SyncEngine {
 
   get ringBytes(): number {
     return this.#ringBytes
+  }
+
+  get viewBytes(): number {
+    let bytes = 0
+    for (const view of this.views.values()) bytes += view.bytes
+    return bytes
   }
 
   /** From now on, what arrives for the user is noted for {@link addView}. */
@@ -221,8 +228,7 @@ export class SyncEngine {
   /** Drops what was not used for long, or is too much. @param now monotonic milliseconds */
   sweep(now: number): void {
     const idle = [...this.views.values()].filter((view) => view.active === 0).sort((a, b) => a.lastUsed - b.lastUsed)
-    let bytes = 0
-    for (const view of this.views.values()) bytes += view.bytes
+    let bytes = this.viewBytes
     for (const view of idle) {
       if (now - view.lastUsed < this.limits.viewIdleMs && bytes <= this.limits.viewBytes) break
       bytes -= view.bytes

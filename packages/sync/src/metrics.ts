@@ -4,8 +4,6 @@ import { defineMetrics } from '@weft/kernel'
 export interface SyncObserver {
   /** An answer was made: `warm` from memory alone, `cold` with the help of PostgreSQL. */
   answered(kind: 'initial' | 'cold' | 'warm'): void
-  /** Rows of a stream woke that many users. */
-  woke(users: number): void
   viewLoaded(): void
   /** A token ahead of everything that was ever handed out. */
   lowered(): void

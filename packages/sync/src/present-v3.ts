@@ -12,11 +12,37 @@ export type EventForms = ReadonlyMap<number, string>
 /** The parts of an answer. */
 export interface Answer {
   readonly nextBatch: string
-  readonly works: readonly RoomWork[]
+  readonly rooms: RoomSections
   readonly accountData: readonly AccountDataItem[]
   readonly toDevice: ToDevicePage
-  readonly forms: EventForms | undefined
 }
+
+/** The text of the rooms of an answer by section, put together from as many parts of the rooms as there are. */
+export class RoomSections {
+  readonly #texts = { join: '', invite: '', knock: '', leave: '' }
+
+  /** @param forms events in another form than the client's, where the filter asks for one */
+  add(works: readonly RoomWork[], scope: SyncScope, forms: EventForms | undefined): void {
+    for (const work of works) {
+      const text = roomText(work, scope, forms)
+      if (text === undefined) continue
+      const before = this.#texts[work.section]
+      const key = work.feed?.key ?? quoteJson(work.roomId)
+      this.#texts[work.section] = before === '' ? `${key}:${text}` : `${before},${key}:${text}`
+    }
+  }
+
+  /** The value of `rooms`; empty when there is nothing to say of any room. */
+  get text(): string {
+    let text = ''
+    for (const section of SECTIONS) {
+      if (this.#texts[section] !== '') text += `${text === '' ? '' : ','}"${section}":{${this.#texts[section]}}`
+    }
+    return text === '' ? '' : `{${text}}`
+  }
+}
+
+const SECTIONS = ['join', 'invite', 'knock', 'leave'] as const
 
 const STORED = { maxDepth: 1000, allowLoneSurrogates: true }
 
@@ -25,24 +51,14 @@ const STORED = { maxDepth: 1000, allowLoneSurrogates: true }
  * built of it and no event serialised again.
  * Spec: client-server API, "Syncing"; sync.yaml.
  */
-export function presentV3(answer: Answer, scope: SyncScope): { readonly text: string; readonly empty: boolean } {
-  const sections = { join: '', invite: '', knock: '', leave: '' }
-  for (const work of answer.works) {
-    const text = roomText(work, scope, answer.forms)
-    if (text === undefined) continue
-    const key = work.feed?.key ?? quoteJson(work.roomId)
-    sections[work.section] += `${sections[work.section] === '' ? '' : ','}${key}:${text}`
-  }
-  let rooms = ''
-  for (const section of ['join', 'invite', 'knock', 'leave'] as const) {
-    if (sections[section] !== '') rooms += `${rooms === '' ? '' : ','}"${section}":{${sections[section]}}`
-  }
+export function presentV3(answer: Answer): { readonly text: string; readonly empty: boolean } {
+  const rooms = answer.rooms.text
   let text = `{"next_batch":${quoteJson(answer.nextBatch)}`
   if (answer.accountData.length > 0) text += `,"account_data":{"events":[${answer.accountData.map(accountDataText).join(',')}]}`
   if (answer.toDevice.messages.length > 0) {
     text += `,"to_device":{"events":[${answer.toDevice.messages.map((message) => message.messageJson).join(',')}]}`
   }
-  if (rooms !== '') text += `,"rooms":{${rooms}}`
+  if (rooms !== '') text += `,"rooms":${rooms}`
   return { text: `${text}}`, empty: rooms === '' && answer.accountData.length === 0 && answer.toDevice.messages.length === 0 }
 }
 

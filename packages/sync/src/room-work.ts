@@ -91,3 +91,11 @@ export function timelineStart(work: RoomWork): number {
   const first = work.timeline[0]
   return first === undefined ? work.until : first.facts.position - 1
 }
+
+/** Lets go of what was loaded, once the room is written down. */
+export function release(work: RoomWork): void {
+  work.timeline = []
+  work.deltas = []
+  work.state = []
+  work.receipts = []
+}

@@ -11,9 +11,9 @@ import { LazyMembers } from './lazy-members.ts'
 import { pathsOf } from './membership-path.ts'
 import type { SyncObserver } from './metrics.ts'
 import { BEGINNING, type Positions, type StreamClock, WAITED_FOR } from './positions.ts'
-import { eventForms, presentV3 } from './present-v3.ts'
+import { eventForms, presentV3, RoomSections } from './present-v3.ts'
 import { lazyDevice } from './room-state.ts'
-import type { RoomWork, SyncScope } from './room-work.ts'
+import { type RoomWork, release, type SyncScope } from './room-work.ts'
 import { type ColdMemberships, skeleton } from './skeleton.ts'
 import { SummaryReader } from './summaries.ts'
 import { loadToDevice } from './to-device.ts'
@@ -58,6 +58,8 @@ const AHEAD_PATIENCE_MS = 500
 /** A request that does not wait itself still waits so long for what another process has shown its client. */
 const AHEAD_WAIT_MS = 2000
 const SWEEP_MS = 30_000
+/** Rooms that are loaded and written down together: what an answer holds beside its text is bounded by them. */
+const ROOMS_AT_A_TIME = 500
 
 interface Waited {
   readonly reason: WakeReason
@@ -185,17 +187,23 @@ export class SyncService {
     const { reader, engine } = this.#options
     const memberships = cold ? await this.#coldMemberships(view, scope) : WARM
     const works = skeleton(view, scope, memberships)
-    if (works.length > 0) await hydrate(works, scope, { reader, store: engine.store, lazy: this.#lazy, summaries: this.#summaries })
     const data = loadAccountData(works, view, scope, reader)
     const accountData = data instanceof Promise ? await data : data
+    const rooms = new RoomSections()
+    const deps = { reader, store: engine.store, lazy: this.#lazy, summaries: this.#summaries }
+    for (let from = 0; from < works.length; from += ROOMS_AT_A_TIME) {
+      const batch = works.length <= ROOMS_AT_A_TIME ? works : works.slice(from, from + ROOMS_AT_A_TIME)
+      await hydrate(batch, scope, deps)
+      const { eventFormat, eventFields } = scope.filter
+      const forms = eventFormat === 'client' && eventFields === undefined ? undefined : await eventForms(batch, scope, reader)
+      rooms.add(batch, scope, forms)
+      if (scope.filter.room.state.lazyLoadMembers) this.#noteMembers(batch, scope)
+      for (const work of batch) release(work)
+    }
     const page = loadToDevice(view, scope, reader)
     const toDevice = page instanceof Promise ? await page : page
-    const plain = scope.filter.eventFormat === 'client' && scope.filter.eventFields === undefined
-    const forms = plain ? undefined : await eventForms(works, scope, reader)
     const positions = { ...scope.now, toDevice: toDevice.position }
-    const answer = { nextBatch: encodeSyncToken(positions), works, accountData, toDevice, forms }
-    const { text, empty } = presentV3(answer, scope)
-    if (scope.filter.room.state.lazyLoadMembers) this.#noteMembers(works, scope)
+    const { text, empty } = presentV3({ nextBatch: encodeSyncToken(positions), rooms, accountData, toDevice })
     return { text, empty, positions }
   }
 
