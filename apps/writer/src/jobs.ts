@@ -34,7 +34,9 @@ export async function startJobs(
   }
   await jobs.start()
   const ring = () => {
-    jobs.enqueue(PROPAGATION, {}, { dedupeKey: 'all' }).catch((err) => log.warn({ err }, 'a changed profile waits for the next start or change'))
+    jobs
+      .enqueue(PROPAGATION, {}, { dedupeKey: 'all' })
+      .catch((err) => log.warn({ err }, 'a changed profile waits for the next start or change'))
   }
   // What a predecessor left undone stands in its table.
   ring()

@@ -1,15 +1,17 @@
 import {
   accountReads,
   accountServices,
+  accountSettings,
   type FencedTransactions,
   fencedTransactions,
   LastSeen,
   StoredReceiptEvents,
+  showAccounts,
   TokenAuthenticator,
   UiaSessions,
 } from '@weft/accounts'
 import { registry, serverInfo, type WriterServices } from '@weft/api'
-import { bucketOf, dummyStage, passwordStage, registrationTokenStage, UserInteractiveAuth } from '@weft/http'
+import { dummyStage, passwordStage, registrationTokenStage, UserInteractiveAuth } from '@weft/http'
 import type { ProcessContext } from '@weft/kernel'
 import type { Signer } from '@weft/matrix'
 import { Acks, type Backplane, type HeldLease, StreamWriter, streams, Typing } from '@weft/replication'
@@ -34,7 +36,13 @@ const LAST_SEEN_FLUSH_MS = 60_000
  */
 export async function activate(
   context: ProcessContext,
-  parts: { readonly db: Database; readonly databaseUrl: string; readonly backplane: Backplane; readonly lease: HeldLease; readonly signer: Signer },
+  parts: {
+    readonly db: Database
+    readonly databaseUrl: string
+    readonly backplane: Backplane
+    readonly lease: HeldLease
+    readonly signer: Signer
+  },
 ): Promise<ActiveWriter> {
   const { config, clock, log, metrics, lifecycle } = context
   const { db, backplane, lease } = parts
@@ -71,14 +79,7 @@ export async function activate(
     streams: streamWriter,
     fenced,
     clock,
-    settings: {
-      serverName: config.server_name,
-      enabled: config.enable_registration,
-      requiresToken: config.registration_requires_token,
-      passwordPolicy: config.password_config.policy.enabled ? config.password_config.policy : undefined,
-    },
-    sharedSecret: config.registration_shared_secret,
-    loginLimits: { account: bucketOf(config.rc_login.account), failedAttempts: bucketOf(config.rc_login.failed_attempts) },
+    ...accountSettings(config),
     buckets: backplane.ephemeral,
     acks,
     typing: {
@@ -112,6 +113,7 @@ export async function activate(
   const reads = accountReads({ db, rooms: rooms.rooms, memberships: new MembershipsReader(db) })
   const jobs = await startJobs(context, { db, databaseUrl: parts.databaseUrl, fenced, rooms })
   ringForProfiles = jobs.onMemberFieldChanged
+  showAccounts(metrics, { authenticator, hasher: accounts.hasher })
   const uia = new UserInteractiveAuth(
     new UiaSessions({ db, fenced, clock, lifetimeMs: config.ui_auth.session_timeout }),
     [dummyStage, passwordStage(accounts.passwordLogin), registrationTokenStage(accounts.registration)],

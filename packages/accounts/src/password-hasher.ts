@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { type Algorithm, hash, type Options, verify } from '@node-rs/argon2'
+import type { Algorithm, Options } from '@node-rs/argon2'
 import { MatrixError } from '@weft/matrix'
 
 export interface PasswordHasherOptions {
@@ -11,6 +11,9 @@ export interface PasswordHasherOptions {
   readonly memoryCost?: number
   readonly timeCost?: number
 }
+
+// Loaded with the first password, since only the writer meets any: 4 MB that the other processes spare.
+const argon2 = () => import('@node-rs/argon2')
 
 /** Longer passwords are refused where they are set, and are wrong everywhere else. */
 export const MAX_PASSWORD_LENGTH = 512
@@ -49,7 +52,7 @@ export class PasswordHasher {
 
   /** @returns the hash in PHC form, with salt and costs */
   async hash(password: string): Promise<string> {
-    return this.#queued(() => hash(normalise(password), this.#options))
+    return this.#queued(async () => (await argon2()).hash(normalise(password), this.#options))
   }
 
   /**
@@ -58,7 +61,7 @@ export class PasswordHasher {
   async verify(passwordHash: string | undefined, password: string): Promise<boolean> {
     // A password that cannot have been set: cut, so that its length costs nothing.
     const candidate = password.length > MAX_PASSWORD_LENGTH ? '' : password
-    const right = await this.#queued(() => verify(passwordHash ?? this.#decoy, normalise(candidate)))
+    const right = await this.#queued(async () => (await argon2()).verify(passwordHash ?? this.#decoy, normalise(candidate)))
     return right && passwordHash !== undefined && candidate === password
   }
 

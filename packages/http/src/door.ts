@@ -14,6 +14,8 @@ export const drainingHeader = 'x-weft-draining'
 const MAX_IN_FLIGHT = 20_000
 /** Left of the shutdown deadline for what stops after the door. */
 const CLOSING_MS = 3000
+/** Discovery's nudge takes some 50 ms. */
+const FAREWELL_MS = 250
 
 export interface DoorAddress {
   readonly host: string
@@ -69,6 +71,14 @@ export class Door {
   /** Refuses again: this process is not, or not any more, the one to ask. */
   close(): void {
     this.#answer = (_request, response) => refuse(response, notActiveHeader)
+  }
+
+  /**
+   * Waits until routers have heard that this process drains: an idle connection that is closed while a request crosses it would
+   * cost that request.
+   */
+  async farewell(): Promise<void> {
+    await new Promise<void>((resolve) => void this.#context.clock.setTimeout(resolve, FAREWELL_MS))
   }
 
   /** Stops accepting and lets what is in flight finish, within the process's deadline. */

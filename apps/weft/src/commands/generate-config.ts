@@ -13,7 +13,8 @@ export async function generateConfig(options: { readonly serverName: string; rea
   const folder = resolve(options.output)
   const file = join(folder, 'homeserver.yaml')
   const keyName = `${serverName.replaceAll(/[^A-Za-z0-9.-]/g, '_')}.signing.key`
-  for (const path of [file, join(folder, keyName)]) if (existsSync(path)) throw new UsageError(`${path} is there already: move it away first`)
+  for (const path of [file, join(folder, keyName)])
+    if (existsSync(path)) throw new UsageError(`${path} is there already: move it away first`)
   await writeNew(join(folder, keyName), await newSigningKey(), 0o600)
   const values = { internal_secret: newSecret(), registration_shared_secret: newSecret(), signing_key_path: keyName }
   await writeNew(file, renderSampleConfig({ serverName, values }), 0o600)

@@ -41,7 +41,10 @@ async function readPassword(file: string | undefined): Promise<string> {
 async function ask(url: string, body?: object): Promise<unknown> {
   let response: Response
   try {
-    response = await fetch(url, body === undefined ? {} : { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } })
+    response = await fetch(
+      url,
+      body === undefined ? {} : { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } },
+    )
   } catch {
     throw new UsageError(`no server answers at ${new URL(url).origin}: start it first, or give --url`)
   }

@@ -1,6 +1,6 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { createLogger, formatProblem, type Config, type Logger, loadConfig } from '@weft/kernel'
+import { type Config, createLogger, formatProblem, type Logger, loadConfig } from '@weft/kernel'
 import { EmbeddedRedis, findRedisProgram } from '@weft/replication'
 import { type ReplicaCounts, UsageError } from '../cli.ts'
 import { migrateUrl, startEmbeddedDatabase } from '../embedded-database.ts'
@@ -93,7 +93,8 @@ class Machine {
 
   async #class(kind: string, name: string, env: Readonly<Record<string, string>>): Promise<void> {
     const deadlineMs = this.#config.process.shutdown_deadline + GRACE_MS
-    const launch = () => startClassProcess({ class: kind, configPath: this.#path, env, deadlineMs })
+    const launch = () =>
+      startClassProcess({ class: kind, configPath: this.#path, env, deadlineMs, compileCache: join(this.#dataDir, 'compiled') })
     const child = new Supervised({ name, launch, log: this.#log, onChange: () => this.#list() })
     this.#classes.push(child)
     await child.start()

@@ -24,7 +24,12 @@ export class Supervised {
   #loop: Promise<void> | undefined
   #restarts = 0
 
-  constructor(options: { readonly name: string; readonly launch: () => Promise<Running>; readonly log: Logger; readonly onChange: () => void }) {
+  constructor(options: {
+    readonly name: string
+    readonly launch: () => Promise<Running>
+    readonly log: Logger
+    readonly onChange: () => void
+  }) {
     this.name = options.name
     this.#launch = options.launch
     this.#log = options.log
