@@ -10,8 +10,11 @@ export interface Announcer {
 }
 
 export interface Follower {
-  /** Takes one entry; the next is handed over once the promise (if any) has resolved. */
-  apply(entry: WireEntry): void | Promise<void>
+  /**
+   * Takes one entry; the next is handed over once the promise (if any) has resolved. `asOf`, on the monotonic clock:
+   * whatever was announced before then has come by now. Absent: now; -Infinity: more is waiting.
+   */
+  apply(entry: WireEntry, asOf?: number): void | Promise<void>
   /** Entries may have been missed: read the stored positions. */
   resync(): void | Promise<void>
 }

@@ -10,6 +10,8 @@ export const streamBytes = 16 * 1024 * 1024
 const inFlightBytes = 16 * 1024 * 1024
 const entriesPerRead = 64
 const retryMs = 200
+/** After so many empty answers (some 2 s, where a heartbeat comes each second) the reader looks whether its place is still there. */
+const quietReads = 8
 
 export interface RedisAnnouncerOptions {
   readonly redis: RedisConnections
@@ -205,7 +207,9 @@ class RedisReader {
 
   /** Reads until the connection breaks, or for a while nothing came (which may mean that the ids began anew). */
   async #readOn(signal: AbortSignal): Promise<void> {
+    let quiet = 0
     while (!signal.aborted) {
+      const asked = this.#options.clock.monotonic()
       const reply = (await this.#redis.callBuffer(
         'XREAD',
         'COUNT',
@@ -216,11 +220,19 @@ class RedisReader {
         this.#key,
         this.#cursor!,
       )) as [Buffer, [Buffer, Buffer[]][]][] | null
-      if (reply === null) return
-      for (const [id, fields] of reply[0]?.[1] ?? []) {
+      if (reply === null) {
+        if (++quiet >= quietReads) return
+        continue
+      }
+      quiet = 0
+      const entries = reply[0]?.[1] ?? []
+      // What was in the stream when this was asked for is here, unless the answer is full. The answer itself may be old:
+      // this process may have stood still while it waited in the socket.
+      const asOf = entries.length < entriesPerRead ? asked : Number.NEGATIVE_INFINITY
+      for (const [id, fields] of entries) {
         if (signal.aborted) return
         this.#options.observer.received(bytesOf(fields))
-        const applied = this.#follower.apply(fields as WireEntry)
+        const applied = this.#follower.apply(fields as WireEntry, asOf)
         if (applied !== undefined) await applied
         this.#cursor = id.toString('latin1')
       }

@@ -3,8 +3,8 @@ import type { ReplicationLog } from './announcer.ts'
 
 /** A command that Redis has not answered by then has failed: nothing of a request waits longer for it. */
 const commandTimeoutMs = 1000
-/** The blocking reader asks for at most this; a connection that says nothing for longer than `silenceMs` is dead. */
-export const blockMs = 1000
+/** How long the blocking reader lets Redis wait for entries: what it then hears is no older than this. A connection that says nothing for longer than `silenceMs` is dead. */
+export const blockMs = 250
 const silenceMs = 4000
 
 /**

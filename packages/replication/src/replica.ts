@@ -83,12 +83,13 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
    */
   async start(load?: (positions: ReadonlyMap<string, number>) => Promise<void>): Promise<void> {
     this.#following = await this.#options.announcer.follow(this)
+    const asked = this.#options.clock.monotonic()
     const stored = await readStoredPositions(this.#options.db, this.#options.writer)
     for (const track of new Set(this.#tracks.values())) if (track.base.kept.in === 'table') track.beginAt(stored.get(track.base.name) ?? 0)
     await load?.(this.positions())
     await this.#readKept()
     this.#acknowledge()
-    this.#heard()
+    this.#heard(asked)
     this.#following.begin()
     this.#timer = this.#options.clock.setInterval(() => this.#poll(), pollMs)
   }
@@ -151,8 +152,8 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
     return this.#options.clock.monotonic() - this.#heardAt < freshMs
   }
 
-  apply(wire: WireEntry): void | Promise<void> {
-    if (this.#work !== undefined) return this.#work.then(() => this.apply(wire))
+  apply(wire: WireEntry, asOf = this.#options.clock.monotonic()): void | Promise<void> {
+    if (this.#work !== undefined) return this.#work.then(() => this.apply(wire, asOf))
     if (this.#stopped) return
     let entry: Entry
     try {
@@ -161,7 +162,7 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
       if (!(err instanceof PoisonedEntry)) throw err
       return this.#poisoned(err)
     }
-    return this.#applyFrom(entry, 0)
+    return this.#applyFrom(entry, 0, asOf)
   }
 
   resync(): Promise<void> {
@@ -169,7 +170,7 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
   }
 
   /** Applies what it can without waiting; from the first gap on it goes on asynchronously, and entries queue behind it. */
-  #applyFrom(entry: Entry, from: number): void | Promise<void> {
+  #applyFrom(entry: Entry, from: number, asOf: number): void | Promise<void> {
     const { announcements } = entry
     let sharing: Announcement[] = []
     for (let index = from; index < announcements.length; index++) {
@@ -182,16 +183,16 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
       }
       if (announcement.prev > track.position) {
         const first = index - sharing.length
-        return this.#exclusively(() => this.#fill(track, announcement.prev)).then(() => this.#applyFilled(entry, first, track))
+        return this.#exclusively(() => this.#fill(track, announcement.prev)).then(() => this.#applyFilled(entry, first, track, asOf))
       }
       track.apply(announcement, sharing)
       sharing = []
     }
-    this.#applied(entry)
+    this.#applied(entry, asOf)
   }
 
   /** After a gap was filled. Where it could not be, the announcement is ahead of everything stored: it is not true. */
-  #applyFilled(entry: Entry, from: number, track: ReplicaTrack): void | Promise<void> {
+  #applyFilled(entry: Entry, from: number, track: ReplicaTrack, asOf: number): void | Promise<void> {
     if (this.#stopped) return
     const announcement = entry.announcements.slice(from).find((one) => one.stream === track.base.name)
     if (announcement !== undefined && announcement.prev > track.position) {
@@ -199,11 +200,11 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
         return this.#poisoned(new PoisonedEntry(`${track.base.name} at ${announcement.prev} is ahead of its stored position`))
       track.beginAt(announcement.prev)
     }
-    return this.#applyFrom(entry, from)
+    return this.#applyFrom(entry, from, asOf)
   }
 
-  #applied(entry: Entry): void {
-    if (entry.heartbeat && entry.announcements.some((announcement) => announcement.instance === this.#options.writer)) this.#heard()
+  #applied(entry: Entry, asOf: number): void {
+    if (entry.heartbeat && entry.announcements.some((announcement) => announcement.instance === this.#options.writer)) this.#heard(asOf)
     this.#acknowledge()
   }
 
@@ -273,12 +274,12 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
     const asked = this.#options.clock.monotonic()
     void this.#exclusively(async () => {
       await this.#readStored()
-      this.#heardAt = Math.max(this.#heardAt, asked - pollMs)
+      this.#heard(asked - pollMs)
     })
   }
 
-  #heard(): void {
-    this.#heardAt = this.#options.clock.monotonic()
+  #heard(asOf: number): void {
+    this.#heardAt = Math.max(this.#heardAt, asOf)
   }
 
   /** Streams that Redis keeps: tells what is there now, and as empty what was known and is there no more. */

@@ -48,7 +48,7 @@ class TorturedFollower implements Follower {
     this.#options = options
   }
 
-  async apply(wire: WireEntry): Promise<void> {
+  async apply(wire: WireEntry, asOf?: number): Promise<void> {
     const { random, clock, drop = 0, repeat = 0, shuffle = 0, delayMs = 0 } = this.#options
     if (delayMs > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, random() * delayMs))
     if (random() < drop) return
@@ -58,9 +58,9 @@ class TorturedFollower implements Follower {
       this.#held = wire
       return
     }
-    await this.#follower.apply(wire)
-    if (held !== undefined) await this.#follower.apply(held)
-    if (random() < repeat) await this.#follower.apply(wire)
+    await this.#follower.apply(wire, asOf)
+    if (held !== undefined) await this.#follower.apply(held, asOf)
+    if (random() < repeat) await this.#follower.apply(wire, asOf)
   }
 
   async resync(): Promise<void> {
