@@ -47,7 +47,8 @@ export class RoomReads {
   }
 
   /**
-   * What the user may read: all for members; up to the departure for who has left; all of a world-readable room for anybody.
+   * What the user may read: all for members; up to the departure for who has left and not forgotten the room; all of a
+   * world-readable room for anybody.
    * @throws MatrixError M_FORBIDDEN, the same for a room that does not exist
    */
   async access(userId: string, roomId: string): Promise<RoomAccess> {
@@ -55,11 +56,8 @@ export class RoomReads {
     if (room === undefined) throw forbidden()
     const view = await RoomView.load(this.#state, room.roomNid, userId)
     const version = requireRoomVersion(room.roomVersion)
-    const { membership } = view
-    if (membership === 'join') return { room, version, view, until: undefined }
-    if (view.visibility === 'world_readable') return { room, version, view, until: undefined }
-    const wasIn = membership !== undefined && view.leftAt !== undefined && view.membershipAt(view.leftAt - 1) === 'join'
-    if (!wasIn) throw forbidden()
+    if (view.membership === 'join' || view.visibility === 'world_readable') return { room, version, view, until: undefined }
+    if (view.leftAt === undefined || (await this.#hasForgotten(view, room))) throw forbidden()
     return { room, version, view, until: view.leftAt }
   }
 
@@ -123,7 +121,7 @@ export class RoomReads {
     const [room, row] = await Promise.all([this.#rooms.byRoomId(roomId), this.#events.byId(eventId)])
     if (room === undefined || row === undefined || row.roomNid !== room.roomNid || row.rejectionReason !== undefined) throw notFound()
     const view = await RoomView.load(this.#state, room.roomNid, userId)
-    if (!view.sees(row)) throw notFound()
+    if (!view.sees(row) || (await this.#hasForgotten(view, room))) throw notFound()
     const [text] = await this.#texts({ room, version: requireRoomVersion(room.roomVersion), view, until: undefined }, [row])
     return text as string
   }
@@ -138,6 +136,12 @@ export class RoomReads {
   /** Rows as client events of this room. */
   async show(access: RoomAccess, rows: readonly ClientEventRow[]): Promise<string[]> {
     return this.#texts(access, rows)
+  }
+
+  /** Spec: POST /rooms/{roomId}/forget: its history is not to be had any more. What anybody may read stays. */
+  async #hasForgotten(view: RoomView, room: RoomRow): Promise<boolean> {
+    if (view.leftAt === undefined || view.visibility === 'world_readable') return false
+    return (await this.#memberships.membership(room.roomNid, view.userId))?.forgotten === true
   }
 
   async *#show(access: RoomAccess, nids: readonly number[], wanted: (row: ClientEventRow) => boolean = () => true): AsyncGenerator<string> {

@@ -228,6 +228,24 @@ describe('membership', () => {
     await expect(rig.memberships.unban(alice, bob, roomId)).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
   })
 
+  test('who left reads up to the departure, also when banned later, and nothing after forgetting the room', async () => {
+    const roomId = await rig.room(alice, { preset: 'public_chat' })
+    await rig.memberships.join(bob, roomId)
+    const heard = await rig.text(alice, roomId, 'heard')
+    await rig.memberships.kick(alice, bob, roomId)
+    await rig.text(alice, roomId, 'missed')
+    expect(await rig.bodies(bob, roomId)).toEqual(['heard'])
+    await rig.memberships.ban(alice, bob, roomId)
+    expect(await rig.bodies(bob, roomId)).toEqual(['heard'])
+    expect(await rig.reads.event(bob, roomId, heard)).toContain('heard')
+    await rig.memberships.forget(bob, roomId)
+    await expect(rig.reads.access(bob, roomId)).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
+    await expect(rig.reads.event(bob, roomId, heard)).rejects.toMatchObject({ errcode: 'M_NOT_FOUND' })
+    await rig.memberships.unban(alice, bob, roomId)
+    await rig.memberships.join(bob, roomId)
+    expect(await rig.bodies(bob, roomId)).toEqual(['heard', 'missed'])
+  })
+
   test('restricted rooms let in who is in an allowed room', async () => {
     const club = await rig.room(alice, { preset: 'public_chat' })
     const roomId = await rig.room(alice, {

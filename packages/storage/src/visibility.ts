@@ -62,10 +62,11 @@ export class RoomView {
     return at(this.#membership, position)
   }
 
-  /** The position from which on the user is out of the room, if out. */
+  /** The position from which on the user is out of the room, if once joined and out: a ban after a kick does not move it. */
   get leftAt(): number | undefined {
-    const last = this.#membership.at(-1)
-    return last !== undefined && (last.value === 'leave' || last.value === 'ban') ? last.position : undefined
+    if (this.membership !== 'leave' && this.membership !== 'ban') return undefined
+    const lastJoin = this.#membership.findLastIndex((since) => since.value === 'join')
+    return lastJoin < 0 ? undefined : this.#membership[lastJoin + 1]?.position
   }
 
   /** Whether the user may see the event. Spec: client-server API, "Room History Visibility". */
