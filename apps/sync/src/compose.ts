@@ -1,7 +1,7 @@
 import { registry } from '@weft/api'
 import { addressOf, BucketRateLimiter, Door, endpointLimits } from '@weft/http'
-import type { Compose } from '@weft/kernel'
-import { isUnavailable, type Presence, redisBackplane } from '@weft/replication'
+import type { Compose, ProcessContext } from '@weft/kernel'
+import { type Backplane, isUnavailable, type Presence, redisBackplane } from '@weft/replication'
 import { openDatabase } from '@weft/storage'
 import { openSync } from './sync.ts'
 
@@ -9,12 +9,17 @@ export { openSync, type SyncPart } from './sync.ts'
 
 /** A sync process of its own; any number of them serve the same requests. */
 export const compose: Compose = async (context) => {
-  const { config, clock, log, metrics, lifecycle, instance } = context
+  const { config, clock, log, metrics } = context
   if (config.redis === undefined)
     throw new Error('a sync process of its own follows the writer through Redis: set `redis` in the configuration')
+  await composeSync(context, await redisBackplane({ url: config.redis.url, serverName: config.server_name, clock, log, metrics }))
+}
+
+/** The same over a backplane that is given to it, and is stopped with it. */
+export async function composeSync(context: ProcessContext, backplane: Backplane): Promise<void> {
+  const { config, lifecycle, instance } = context
   const db = openDatabase(context)
   lifecycle.onStop('PostgreSQL', () => db.close())
-  const backplane = await redisBackplane({ url: config.redis.url, serverName: config.server_name, clock, log, metrics })
   lifecycle.onStop('backplane', () => backplane.stop())
   const door = new Door(context)
   const port = await door.listen({ host: config.process.bind_address, port: config.process.port, xForwarded: false })

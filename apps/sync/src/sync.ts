@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { accountReads, LastSeen, showAccounts, TokenAuthenticator } from '@weft/accounts'
 import { type JsonStream, registry, type SyncServices, serverInfo } from '@weft/api'
 import type { ProcessContext } from '@weft/kernel'
-import { acknowledgeTo, type Backplane, type Presence, Replica, readKeptFrom, streams } from '@weft/replication'
+import { acknowledgeTo, type Backplane, type Presence, Replica, readKeptFrom, replicationMetrics, streams } from '@weft/replication'
 import { jsonChunks, roomsReaders } from '@weft/rooms'
 import { type Database, FiltersReader, MembershipsReader, RoomsReader, SyncReader, TokensReader } from '@weft/storage'
 import { ENGINE_LIMITS, EventStore, ReplicaClock, SyncEngine, SyncService, syncMetrics, syncReactions } from '@weft/sync'
@@ -76,6 +76,7 @@ export async function openSync(
   await replica.start()
   sync.start()
   const ends = [
+    metrics.use(replicationMetrics).position.sample(() => [...replica.positions()].map(([stream, position]) => [{ stream }, position])),
     figures.views.sample(() => engine.views.size),
     figures.rooms.sample(() => engine.feeds.size),
     figures.waiting.sample(() => sync.waiting),

@@ -4,7 +4,7 @@ import { openSync } from '@weft/app-sync'
 import { runWriter } from '@weft/app-writer'
 import { BucketRateLimiter, Door, endpointLimits } from '@weft/http'
 import { type Compose, type Config, type ProcessContext, partContext, runProcess } from '@weft/kernel'
-import { isUnavailable, localBackplane } from '@weft/replication'
+import { type Backplane, isUnavailable, localBackplane } from '@weft/replication'
 import { openDatabase } from '@weft/storage'
 import { migrateUrl, startEmbeddedDatabase } from './embedded-database.ts'
 import { sayHowToBegin } from './say.ts'
@@ -23,18 +23,17 @@ export async function startSingle(path: string): Promise<never> {
       database = { url: embedded.url, pool_size: 10 }
     }
     await migrateUrl(database.url)
-    await composeSingle({ ...context, config: { ...config, database } })
+    await composeSingle({ ...context, config: { ...config, database } }, localBackplane(context))
     sayHowToBegin(config)
   }
   return runProcess('single', compose, { configPath: path, requires: ['internal_secret', 'signing_key'] })
 }
 
-/** The same classes as behind a router, with one HTTP server for all of them. */
-export async function composeSingle(context: ProcessContext): Promise<void> {
-  const { config, clock, log, metrics, lifecycle } = context
+/** The same classes as behind a router, with one HTTP server for all of them. The backplane is stopped with it. */
+export async function composeSingle(context: ProcessContext, backplane: Backplane): Promise<void> {
+  const { config, log, lifecycle } = context
   const db = openDatabase(context)
   lifecycle.onStop('PostgreSQL connections', () => db.close())
-  const backplane = localBackplane({ clock, log, metrics })
   lifecycle.onStop('backplane', () => backplane.stop())
   const syncContext = partContext(context, 'sync')
   const presence = backplane.discovery.announce({ instance: syncContext.instance, class: 'sync', address: '', state: 'ready' })

@@ -19,6 +19,12 @@ export const replicationMetrics = defineMetrics({
     help: 'Rows read from PostgreSQL to close a gap',
     labels: ['stream'],
   },
+  position: {
+    type: 'gauge',
+    name: 'weft_replication_position',
+    help: 'How far this follower came in each stream; below `stream_positions` in PostgreSQL by what it has yet to hear',
+    labels: ['stream'],
+  },
   reactionFailures: {
     type: 'counter',
     name: 'weft_replication_reaction_failures_total',

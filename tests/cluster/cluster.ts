@@ -1,0 +1,42 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect } from '@jest/globals'
+import { redisProgram, TestCluster, type TestClusterOptions } from '@weft/testkit'
+
+const main = join(import.meta.dirname, '..', '..', 'apps', 'weft', 'src', 'main.ts')
+const tortured = join(import.meta.dirname, 'tortured.ts')
+
+export interface ClusterOptions extends Omit<TestClusterOptions, 'program'> {
+  /** Followers get announcements late, twice, out of order or not at all. */
+  readonly torture?: boolean
+}
+
+/** A cluster of the real programs: `weft start`, or `weft run CLASS` for each process. */
+export function startCluster(options: ClusterOptions): Promise<TestCluster> {
+  return TestCluster.start({
+    ...options,
+    program(of, configPath) {
+      if (options.torture && (of === 'single' || of === 'sync')) return [tortured, of, configPath]
+      return of === 'single' ? [main, 'start', '--config', configPath] : [main, 'run', of, '--config', configPath]
+    },
+  })
+}
+
+/** A suite over one cluster that its tests share; counted as skipped where `split` finds no Redis. At its end no process has logged an error. */
+export function clusterSuite(name: string, options: ClusterOptions, tests: (cluster: () => TestCluster) => void): void {
+  const possible = options.layout === 'single' || redisProgram() !== undefined
+  const suite = possible ? describe : describe.skip
+  suite(name, () => {
+    let cluster: TestCluster | undefined
+    beforeAll(async () => {
+      cluster = await startCluster(options)
+    })
+    afterAll(async () => {
+      await cluster?.stop()
+      expect(cluster?.errors() ?? []).toEqual([])
+    })
+    tests(() => {
+      if (cluster === undefined) throw new Error('the cluster did not start')
+      return cluster
+    })
+  })
+}
