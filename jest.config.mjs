@@ -13,4 +13,4 @@ export default {
   maxWorkers: 2,
   workerIdleMemoryLimit: '900MB',
   modulePathIgnorePatterns: ['<rootDir>/data', '<rootDir>/.cache'],
-};
+}

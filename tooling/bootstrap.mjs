@@ -17,7 +17,8 @@ class Failure extends Error {}
 
 try {
   const [task, ...args] = process.argv.slice(2)
-  if (Number.parseInt(process.versions.node, 10) < oldest) throw new Failure(`Node ${process.version} is too old: ${oldest} or later is needed.`)
+  if (Number.parseInt(process.versions.node, 10) < oldest)
+    throw new Failure(`Node ${process.version} is too old: ${oldest} or later is needed.`)
   if (task === 'start') start(args)
   else if (task === 'test') test(args)
   else throw new Failure('usage: node tooling/bootstrap.mjs start|test [arguments]')

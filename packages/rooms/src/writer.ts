@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, Metrics } from '@weft/kernel'
 import type { Signer } from '@weft/matrix'
-import { FencedError, type StreamWriter, type Streams, streams } from '@weft/replication'
+import { FencedError, type Streams, type StreamWriter, streams } from '@weft/replication'
 import { type Database, EventsReader, IdBlocks, MembershipsReader, type Queryable, RoomsReader, StateReader } from '@weft/storage'
 import { Aliases } from './aliases.ts'
 import { CommitLoop } from './commit-loop.ts'

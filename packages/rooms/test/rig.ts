@@ -1,8 +1,8 @@
+import { systemClock } from '@weft/kernel'
 import { makeSigner } from '@weft/matrix'
 import { LocalAnnouncer, StreamWriter, streams } from '@weft/replication'
 import { EventsReader, IdBlocks, MembershipsReader, RoomsReader, StateReader } from '@weft/storage'
 import { type TestDatabase, testDatabase } from '@weft/testkit'
-import { systemClock } from '../../kernel/src/clock.ts'
 import {
   Aliases,
   CommitLoop,

@@ -5,7 +5,7 @@ import { expect, test } from '@jest/globals'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from '@prisma/driver-adapter-utils'
 import { SchemaEngine } from '@prisma/schema-engine-wasm'
-import { migrationsDir, testDatabase } from '../../testkit/src/test-database.ts'
+import { migrationsDir, testDatabase } from '@weft/testkit'
 
 const prismaDir = join(migrationsDir, '..')
 

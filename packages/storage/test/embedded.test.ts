@@ -4,8 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { copyFolder } from '../../testkit/src/copy-folder.ts'
-import { postgresBinaries } from '../../testkit/src/postgres.ts'
+import { copyFolder, postgresBinaries } from '@weft/testkit'
 import { Database, EmbeddedPostgres, majorVersion, sql } from '../src/index.ts'
 
 const one = sql('t.one', 'SELECT 1 AS one')

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { migrationsDir, type TestDatabase } from '../../testkit/src/test-database.ts'
+import { migrationsDir, type TestDatabase } from '@weft/testkit'
 import { Database, migrate, migrationStatus, sql } from '../src/index.ts'
 import { onEveryPostgres } from './servers.ts'
 

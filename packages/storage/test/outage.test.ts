@@ -3,7 +3,7 @@ import { createConnection, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { postgresBinaries, startPostgres, type TestServer } from '../../testkit/src/postgres.ts'
+import { postgresBinaries, startPostgres, type TestServer } from '@weft/testkit'
 import { bind, CommitOutcomeUnknown, Database, EmbeddedPostgres, isConnectionError, sql } from '../src/index.ts'
 
 const insert = sql('t.insert', 'INSERT INTO kept (id) VALUES ($1)')

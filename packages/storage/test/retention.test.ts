@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
-import { migrationsDir } from '../../testkit/src/test-database.ts'
+import { migrationsDir } from '@weft/testkit'
 import { renderDatabaseDoc, retentionRules, sql, sweepExpired } from '../src/index.ts'
 import { onEveryPostgres } from './servers.ts'
 

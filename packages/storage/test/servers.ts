@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, describe } from '@jest/globals'
-import { startPostgres, type TestServer } from '../../testkit/src/postgres.ts'
-import { makeTemplate, runServer, type TestDatabase, type TestDatabaseOptions, testDatabase } from '../../testkit/src/test-database.ts'
+import {
+  makeTemplate,
+  runServer,
+  startPostgres,
+  type TestDatabase,
+  type TestDatabaseOptions,
+  type TestServer,
+  testDatabase,
+} from '@weft/testkit'
 import type { ConnectionParts } from '../src/index.ts'
 
 interface Server {

@@ -26,9 +26,13 @@ export class LazyMembers {
     return this.#devices.size
   }
 
-  knows(device: string, roomNid: number, userId: string, nid: number, since: number): boolean {
+  /**
+   * @param joined where the reader's own membership began: a client that comes back to a room knows nobody there
+   * @param since what the client has by its token
+   */
+  knows(device: string, roomNid: number, userId: string, nid: number, joined: number, since: number): boolean {
     const known = this.#devices.get(device)?.get(roomNid)?.get(userId)
-    return known !== undefined && known.nid === nid && known.at <= since
+    return known !== undefined && known.nid === nid && known.at >= joined && known.at <= since
   }
 
   sent(device: string, roomNid: number, userId: string, nid: number, at: number): void {

@@ -123,7 +123,7 @@ function changedState(
     if (before === null) continue
     const nid = before ?? work.feed?.members.get(userId) ?? current?.get('m.room.member', userId)
     if (nid === undefined || shown.has(nid)) continue
-    if (!redundantToo && lazy.knows(device, work.roomNid, userId, nid, scope.held)) continue
+    if (!redundantToo && lazy.knows(device, work.roomNid, userId, nid, work.memberPosition, scope.held)) continue
     nids.add(nid)
   }
   return [...nids]

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import {
+  ClientEvent,
+  createClient,
+  type IStartClientOpts,
+  type MatrixClient,
+  MatrixError,
+  type MatrixEvent,
+  MatrixEventEvent,
+  type Room,
+  RoomEvent,
+  SyncState,
+} from 'matrix-js-sdk'
+import type { Logger } from 'matrix-js-sdk/lib/logger.js'
+
+/** How long a step waits for what it expects, in ms. Nothing here takes nearly as long; the machine may be busy. */
+const DEADLINE_MS = 20_000
+/** After any of these, what a client knows may have changed. */
+const NEWS = [
+  ClientEvent.Sync,
+  ClientEvent.ToDeviceEvent,
+  ClientEvent.DeleteRoom,
+  MatrixEventEvent.Replaced,
+  RoomEvent.LocalEchoUpdated,
+  RoomEvent.Timeline,
+] as const
+
+export const PASSWORD = 'correct horse battery staple'
+
+/** A person with one client, as an application would use matrix-js-sdk. */
+export class Person {
+  readonly client: MatrixClient
+  /** What the client had to complain about. */
+  readonly complaints: string[] = []
+
+  constructor(baseUrl: string, session?: { readonly user_id: string; readonly access_token?: string; readonly device_id?: string }) {
+    const { user_id: userId, access_token: accessToken, device_id: deviceId } = session ?? {}
+    this.client = createClient({ baseUrl, userId, accessToken, deviceId, logger: collectingLogger(this.complaints), timelineSupport: true })
+    this.client.on(ClientEvent.SyncUnexpectedError, (error) => this.complaints.push(`sync: ${error.stack ?? error.message}`))
+  }
+
+  get id(): string {
+    return this.client.getSafeUserId()
+  }
+
+  /** Begins to sync, and waits until the first answer is taken in. */
+  async start(options: IStartClientOpts = {}): Promise<this> {
+    await this.client.startClient({ pollTimeout: 30_000, initialSyncLimit: 20, ...options })
+    await this.until('the first sync', () => this.client.getSyncState() === SyncState.Syncing)
+    return this
+  }
+
+  stop(): void {
+    this.client.stopClient()
+  }
+
+  /** Waits until the client knows what `probe` looks for. @throws Error at the deadline, naming `what` */
+  until<T>(what: string, probe: () => T | undefined | null | false): Promise<T> {
+    const { client } = this
+    return new Promise<T>((resolve, reject) => {
+      const done = () => {
+        clearTimeout(timer)
+        for (const event of NEWS) client.off(event, look)
+      }
+      const look = () => {
+        try {
+          const found = probe()
+          if (found === undefined || found === null || found === false) return
+          done()
+          resolve(found)
+        } catch (error) {
+          done()
+          reject(error)
+        }
+      }
+      const timer = setTimeout(() => {
+        done()
+        reject(
+          new Error(`${client.getUserId()} waited ${DEADLINE_MS} ms for ${what}; complaints: ${this.complaints.join(' | ') || 'none'}`),
+        )
+      }, DEADLINE_MS)
+      for (const event of NEWS) client.on(event, look)
+      look()
+    })
+  }
+
+  /** @throws Error where the client does not know the room */
+  room(roomId: string): Room {
+    const room = this.client.getRoom(roomId)
+    assert(room !== null, `${this.id} does not know ${roomId}`)
+    return room
+  }
+
+  sees(roomId: string, eventId: string): Promise<MatrixEvent> {
+    return this.until(`event ${eventId}`, () => this.client.getRoom(roomId)?.findEventById(eventId))
+  }
+
+  async says(roomId: string, body: string): Promise<string> {
+    return (await this.client.sendTextMessage(roomId, body)).event_id
+  }
+
+  seesMembership(roomId: string, membership: string, of: Person = this): Promise<true> {
+    const found = () => this.client.getRoom(roomId)?.getMember(of.id)?.membership === membership || undefined
+    return this.until(`${membership} of ${of.id} in ${roomId}`, found)
+  }
+}
+
+/** Asserts that the server refuses, with this status and error code. */
+export async function refused(answer: Promise<unknown>, status: number, errcode: string): Promise<MatrixError> {
+  const error = await answer.then(
+    () => assert.fail(`accepted, where ${status} ${errcode} was due`),
+    (reason: unknown) => reason,
+  )
+  assert(error instanceof MatrixError, `${error}`)
+  assert.deepEqual([error.httpStatus, error.errcode], [status, errcode])
+  return error
+}
+
+/** Texts of the messages of a timeline, the oldest first. */
+export function bodies(room: Room): string[] {
+  return room
+    .getLiveTimeline()
+    .getEvents()
+    .filter((event) => event.getType() === 'm.room.message' && event.getContent().body !== undefined)
+    .map((event) => event.getContent().body as string)
+}
+
+function collectingLogger(errors: string[]): Logger {
+  const logger: Logger = {
+    trace() {},
+    debug() {},
+    info() {},
+    warn() {},
+    error: (...parts) => {
+      errors.push(parts.map(String).join(' '))
+    },
+    getChild: () => logger,
+  }
+  return logger
+}
