@@ -37,10 +37,10 @@ export async function splitBars(): Promise<Figures> {
     await pause(IDLE_MS)
     const idleSplit = Math.max(...['router', 'writer', 'sync'].flatMap((name) => (server.pids()[name] ?? []).map(pssMb)))
     const idleSync = await idleSyncShare(server)
-    const latencies = probe(server)
-    const send = loadgen('send', server, ['-rooms', '50', '-concurrency', '32', '-duration', '20s'])
+    const latencies = await probe(server)
+    const send = await loadgen('send', server, ['-rooms', '50', '-concurrency', '32', '-duration', '20s'])
     const before = await syncStatements(server)
-    const fanout = loadgen('fanout', server, ['-members', '100', '-rate', '4', '-messages', '100'])
+    const fanout = await loadgen('fanout', server, ['-members', '100', '-rate', '4', '-messages', '100'])
     const statements = (await syncStatements(server)) - before
     const deliveries = fanout.work.delivery ?? 1
     const lost = send.result as { lost?: number; duplicates?: number }

@@ -1,9 +1,10 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { chmodSync, createWriteStream, existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 
 const root = join(import.meta.dirname, '..', '..')
 const main = join(root, 'apps', 'weft', 'src', 'main.ts')
@@ -109,24 +110,22 @@ export interface Report {
   readonly problems?: readonly string[]
 }
 
+const run = promisify(execFile)
+
 /** Runs a scenario of ../shared/loadgen, built on first use. */
-export function loadgen(scenario: string, server: Server, args: readonly string[]): Report {
+export async function loadgen(scenario: string, server: Server, args: readonly string[]): Promise<Report> {
   const program = join(root, '.cache', 'loadgen')
-  if (!existsSync(program)) execFileSync('go', ['build', '-o', program, '.'], { cwd: join(shared, 'loadgen'), stdio: 'inherit' })
+  if (!existsSync(program)) await run('go', ['build', '-o', program, '.'], { cwd: join(shared, 'loadgen') })
   const out = join(server.folder, `${scenario}.json`)
-  execFileSync(program, [scenario, '-base', server.base, '-procstat', server.procstat(), '-json', out, ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  await run(program, [scenario, '-base', server.base, '-procstat', server.procstat(), '-json', out, ...args])
   return JSON.parse(readFileSync(out, 'utf8')) as Report
 }
 
 /** The sequential latency probe of ../shared/peers. */
-export function probe(server: Server): { send: { median: number }; wake_send: { median: number } } {
-  const out = execFileSync('python3', [join(shared, 'peers', 'probe.py'), server.base, '--sends', '300', '--wakes', '150'], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  })
-  return JSON.parse(out.trim().split('\n').at(-1) as string)
+export async function probe(server: Server): Promise<{ send: { median: number }; wake_send: { median: number } }> {
+  const program = join(shared, 'peers', 'probe.py')
+  const { stdout } = await run('python3', [program, server.base, '--sends', '300', '--wakes', '150'])
+  return JSON.parse(stdout.trim().split('\n').at(-1) as string)
 }
 
 /** CPU milliseconds of all Weft processes, PostgreSQL and Redis for one unit of work. */
