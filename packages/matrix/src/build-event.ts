@@ -23,7 +23,7 @@ export interface EventParts {
   /** The top-level key of room versions before 11. */
   readonly redacts?: string | undefined
   /** The id to give the event in room versions 1 and 2, where it is not a hash. */
-  readonly eventId?: string
+  readonly eventId?: string | undefined
 }
 
 /** A signed event, as an object and as the two texts it is stored as. */

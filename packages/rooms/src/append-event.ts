@@ -3,16 +3,21 @@ import {
   type BuiltEvent,
   buildEvent,
   checkEventAuth,
+  type EventReference,
   type JsonObject,
+  MAX_DEPTH,
   MatrixError,
   own,
   type Rejection,
   type Relation,
+  redactContent,
+  referenceHash,
   relationOf,
   type Signer,
 } from '@weft/matrix'
 import type { StateGroupRow } from '@weft/storage'
-import { keptContent, type RoomHead } from './room-head.ts'
+import { type FirstFormat, NotPrepared } from './first-format.ts'
+import { keptContent, type RoomHead, type StateEntry } from './room-head.ts'
 import type { StateKeys } from './state-keys.ts'
 
 /** An event that somebody wants in a room. */
@@ -23,7 +28,12 @@ export interface Proposal {
   readonly content: JsonObject
   readonly originServerTs: number
   /** The event a redaction is for, found and judged by the caller. `eventNid` is absent while it is not here. */
-  readonly redacts?: { readonly eventId: string; readonly eventNid: number | undefined }
+  readonly redacts?: {
+    readonly eventId: string
+    readonly eventNid: number | undefined
+    /** Where it stands in the state, if it is a state event. */
+    readonly key?: readonly [type: string, stateKey: string] | undefined
+  }
   /** The sending device and its transaction, where the client gave one. */
   readonly txn?: { readonly key: Buffer; readonly deviceId: string | undefined; readonly txnId: string }
 }
@@ -46,12 +56,13 @@ export interface PreparedEvent {
   readonly proposal: Proposal
   readonly depth: number
   readonly stateGroup: number
+  /** One more than the greatest of its auth events; absent where one of theirs is. */
+  readonly authDepth: number | undefined
+  /** The group the room's state has without a row of its own until now: where forks met. */
+  readonly baseGroup: StateGroupRow | undefined
   readonly change: StateChange | undefined
   readonly relation: Relation | undefined
 }
-
-/** Thrown by {@link appendEvent} when something it needs is not in memory: the caller fetches it and tries again. */
-export class NotPrepared extends Error {}
 
 /** Forward extremities that an event names at most. Spec: room versions, "Event format", prev_events: limit 20. */
 const MAX_PREV_EVENTS = 20
@@ -65,7 +76,7 @@ const MAX_PREV_EVENTS = 20
 export function appendEvent(
   head: RoomHead,
   proposal: Proposal,
-  tools: { signer: Signer; stateKeys: StateKeys; eventNid: number; stateGroup: number },
+  tools: { signer: Signer; stateKeys: StateKeys; firstFormat: FirstFormat; eventNid: number; stateGroup: number },
 ): PreparedEvent {
   const { version } = head
   const { type, stateKey, sender, content } = proposal
@@ -75,18 +86,22 @@ export function appendEvent(
 
   const extremities = head.extremities.slice(0, MAX_PREV_EVENTS)
   const prevEvents = extremities.map((extremity) => extremity.eventId)
-  const depth = extremities.reduce((max, extremity) => Math.max(max, extremity.depth), 0) + 1
+  // A member of another server may have sent the greatest depth there is: what follows has the same (R01).
+  const depth = Math.min(extremities.reduce((max, extremity) => Math.max(max, extremity.depth), 0) + 1, MAX_DEPTH)
   const roomId = isCreate && version.roomIdIsCreateHash ? undefined : head.roomId
   const redactsKey = version.contentRedacts ? undefined : proposal.redacts?.eventId
+  const eventId = version.eventFormat === 1 ? tools.firstFormat.newEventId() : undefined
 
-  const verdict = checkEventAuth(version, { type, stateKey, sender, roomId, content, prevEvents, redacts: redactsKey }, head)
+  const verdict = checkEventAuth(version, { eventId, type, stateKey, sender, roomId, content, prevEvents, redacts: redactsKey }, head)
   if (!verdict.ok) throw refusal(verdict)
 
-  const authEvents: string[] = []
+  const authEntries: StateEntry[] = []
   for (const [authType, authKey] of authStateKeys(version, { type, stateKey, sender, content })) {
     const entry = head.get(authType, authKey)
-    if (entry !== undefined) authEvents.push(entry.eventId)
+    if (entry !== undefined) authEntries.push(entry)
   }
+  const references = version.eventFormat === 1 ? tools.firstFormat.references(head, [...authEntries, ...extremities]) : undefined
+  const reference = (event: { readonly eventId: string }): EventReference => references?.get(event.eventId) ?? event.eventId
   const built = buildEvent(
     {
       version,
@@ -96,14 +111,18 @@ export function appendEvent(
       sender,
       content,
       originServerTs: proposal.originServerTs,
-      authEvents,
-      prevEvents,
+      authEvents: authEntries.map(reference),
+      prevEvents: references === undefined ? prevEvents : extremities.map(reference),
       depth,
       redacts: redactsKey,
+      eventId,
     },
     tools.signer,
   )
+  if (references !== undefined) tools.firstFormat.keep(tools.eventNid, referenceHash(built.pdu, version))
 
+  const authDepth = authDepthOver(authEntries)
+  const baseGroup = head.takeUnwrittenGroup()
   let change: StateChange | undefined
   let stateGroup = head.groups.stateGroup ?? tools.stateGroup
   if (stateKey !== undefined && stateKeyNid !== undefined) {
@@ -118,6 +137,7 @@ export function appendEvent(
       stateKey,
       content: keptContent(type, content),
       roomId,
+      authDepth,
     })
     stateGroup = tools.stateGroup
     const group = head.groups.append(stateGroup, head.roomNid, new Map([[stateKeyNid, tools.eventNid]]), head.stateSize)
@@ -130,8 +150,26 @@ export function appendEvent(
       membership: typeof membership === 'string' ? membership : undefined,
     }
   }
-  head.advance({ eventNid: tools.eventNid, eventId: built.eventId, depth })
-  return { eventNid: tools.eventNid, built, proposal, depth, stateGroup, change, relation: relationOf(content) }
+  if (proposal.redacts?.key !== undefined) redactInState(head, proposal.redacts)
+  head.advance({ eventNid: tools.eventNid, eventId: built.eventId, depth, stateGroup })
+  return { eventNid: tools.eventNid, built, proposal, depth, stateGroup, authDepth, baseGroup, change, relation: relationOf(content) }
+}
+
+/** The auth depth of an event with these auth events; absent where one of theirs is. */
+export function authDepthOver(authEvents: ReadonlyArray<{ readonly authDepth: number | undefined }>): number | undefined {
+  let depth = 0
+  for (const { authDepth } of authEvents) {
+    if (authDepth === undefined) return undefined
+    depth = Math.max(depth, authDepth + 1)
+  }
+  return depth
+}
+
+/** A redacted event of the state counts by what is left of it. Spec: client-server API, "Redactions". */
+function redactInState(head: RoomHead, { key, eventNid }: NonNullable<Proposal['redacts']>): void {
+  const entry = key && head.get(...key)
+  if (entry === undefined || entry.eventNid !== eventNid) return
+  head.setState({ ...entry, content: keptContent(entry.type, redactContent(entry.type, entry.content, head.version)) })
 }
 
 /** What a client is told when event auth refuses. Spec: client-server API, the 403 of the endpoints that send events. */

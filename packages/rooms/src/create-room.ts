@@ -1,18 +1,9 @@
-import {
-  isJsonObject,
-  type JsonObject,
-  type JsonValue,
-  MatrixError,
-  own,
-  parseUserId,
-  type RoomVersion,
-  roomVersions,
-  setOwn,
-} from '@weft/matrix'
+import { type JsonObject, MatrixError, own, ownArray, ownString, parseUserId, type RoomVersion, roomVersions } from '@weft/matrix'
 import { isUniqueViolation, type RoomsReader, roomsWriter } from '@weft/storage'
 import type { Proposal } from './append-event.ts'
 import type { RoomsEnvironment } from './environment.ts'
 import type { EventWriter } from './event-writer.ts'
+import { firstPowerLevels } from './first-power-levels.ts'
 import { type Memberships, memberContent, type Profiles } from './memberships.ts'
 
 /** The body of POST createRoom, shapes already checked. */
@@ -82,13 +73,11 @@ export class RoomCreation {
     const invites = [...new Set(request.invite ?? [])].filter((userId) => userId !== creator)
     if (invites.length > MAX_INVITES) throw new MatrixError('M_INVALID_PARAM', `At most ${MAX_INVITES} users can be invited at creation`)
     for (const userId of invites) this.#memberships.checkInvitable(userId)
-    if ((request.initial_state?.length ?? 0) > MAX_INITIAL_STATE)
-      throw new MatrixError('M_INVALID_PARAM', `initial_state has more than ${MAX_INITIAL_STATE} events`)
-
     const alias = await this.#alias(request.room_alias_name)
+    checkInitialState(request.initial_state ?? [], alias)
     const preset = PRESETS[request.preset ?? (request.visibility === 'public' ? 'public_chat' : 'private_chat')]
     const creationContent = this.#creationContent(version, creator, request, preset, invites)
-    const powerLevels = powerLevelContent(version, creator, request, preset, invites, creationContent)
+    const powerLevels = firstPowerLevels({ version, creator, creationContent, request, trusted: preset.trusted ? invites : [] })
     const profile = await this.#profiles.memberProfile(creator)
     const inviteContents = await Promise.all(
       invites.map(async (userId) =>
@@ -125,11 +114,6 @@ export class RoomCreation {
         ...(request.topic === undefined ? [] : [state('m.room.topic', topicContent(request.topic))]),
         ...invites.map((userId, i) => state('m.room.member', inviteContents[i] as JsonObject, userId)),
       ]
-    }
-    for (const event of request.initial_state ?? []) {
-      if (event.type === 'm.room.create' || event.type === 'm.room.member') {
-        throw new MatrixError('M_INVALID_ROOM_STATE', `${event.type} cannot be in initial_state`)
-      }
     }
     try {
       const { roomId } = await this.#writer.createRoom({
@@ -187,54 +171,22 @@ export class RoomCreation {
   }
 }
 
-/** The first power levels event. Spec: client-server API, createRoom; room version 12 for what creators may not be listed in. */
-export function powerLevelContent(
-  version: RoomVersion,
-  creator: string,
-  request: CreateRoomRequest,
-  preset: { readonly trusted: boolean },
-  invites: readonly string[],
-  creationContent: JsonObject,
-): JsonObject {
-  const users: JsonObject = {}
-  if (!version.privilegedCreators) {
-    setOwn(users, creator, 100)
-    if (preset.trusted) for (const userId of invites) setOwn(users, userId, 100)
-  }
-  const content: JsonObject = {
-    users,
-    users_default: 0,
-    events: {
-      'm.room.name': 50,
-      'm.room.power_levels': 100,
-      'm.room.history_visibility': 100,
-      'm.room.canonical_alias': 50,
-      'm.room.avatar': 50,
-      // From version 12 on, ending a room is the creators' alone.
-      'm.room.tombstone': version.privilegedCreators ? 150 : 100,
-      'm.room.server_acl': 100,
-      'm.room.encryption': 100,
-    },
-    events_default: 0,
-    state_default: 50,
-    ban: 50,
-    kick: 50,
-    redact: 50,
-    invite: request.visibility === 'public' || request.preset === 'public_chat' ? 50 : 0,
-    historical: 100,
-  }
-  for (const [key, value] of Object.entries(request.power_level_content_override ?? {})) setOwn(content, key, value)
-  if (version.privilegedCreators) {
-    const listed = own(content, 'users')
-    const creators = [creator, ...((own(creationContent, 'additional_creators') as JsonValue[] | undefined) ?? [])]
-    if (isJsonObject(listed) && creators.some((id) => typeof id === 'string' && Object.hasOwn(listed, id))) {
-      throw new MatrixError('M_INVALID_PARAM', 'Creators cannot be listed in the power levels of this room version')
-    }
-  }
-  return content
-}
-
 /** Spec: client-server API, "m.room.topic". */
 function topicContent(topic: string): JsonObject {
   return { topic, 'm.topic': { 'm.text': [{ body: topic }] } }
+}
+
+/** @throws MatrixError M_INVALID_PARAM, M_INVALID_ROOM_STATE, M_BAD_ALIAS for an alias that cannot point to a room that is not there yet */
+function checkInitialState(events: NonNullable<CreateRoomRequest['initial_state']>, alias: string | undefined): void {
+  if (events.length > MAX_INITIAL_STATE) throw new MatrixError('M_INVALID_PARAM', `initial_state has more than ${MAX_INITIAL_STATE} events`)
+  for (const { type, content } of events) {
+    if (type === 'm.room.create' || type === 'm.room.member') {
+      throw new MatrixError('M_INVALID_ROOM_STATE', `${type} cannot be in initial_state`)
+    }
+    if (type !== 'm.room.canonical_alias') continue
+    const named = [ownString(content, 'alias') ?? '', ...(ownArray(content, 'alt_aliases') ?? [])]
+    if (named.some((value) => value !== '' && value !== alias)) {
+      throw new MatrixError('M_BAD_ALIAS', 'The canonical alias of a new room can only be its room_alias_name')
+    }
+  }
 }

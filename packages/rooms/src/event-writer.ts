@@ -1,7 +1,8 @@
 import { MatrixError, type RoomVersion, type Signer } from '@weft/matrix'
 import { type BoundSql, type EventsReader, isUniqueViolation, type RoomRow } from '@weft/storage'
-import { appendEvent, NotPrepared, type PreparedEvent, type Proposal } from './append-event.ts'
+import { appendEvent, type PreparedEvent, type Proposal } from './append-event.ts'
 import { type CommitLoop, NotCommitted } from './commit-loop.ts'
+import { type FirstFormat, NotPrepared } from './first-format.ts'
 import type { HeadCache } from './head-cache.ts'
 import type { IdSource } from './ids.ts'
 import { RoomHead } from './room-head.ts'
@@ -22,6 +23,7 @@ export interface EventWriterOptions {
   readonly loop: CommitLoop
   readonly events: EventsReader
   readonly stateKeys: StateKeys
+  readonly firstFormat: FirstFormat
   readonly eventNids: IdSource
   readonly stateGroups: IdSource
   readonly roomNids: IdSource
@@ -39,9 +41,11 @@ const MAX_ATTEMPTS = 4
 export class EventWriter {
   readonly #options: EventWriterOptions
   readonly #txns = new RecentTxns()
+  readonly #tools: Pick<EventWriterOptions, 'signer' | 'stateKeys' | 'firstFormat'>
 
   constructor(options: EventWriterOptions) {
     this.#options = options
+    this.#tools = { signer: options.signer, stateKeys: options.stateKeys, firstFormat: options.firstFormat }
   }
 
   /**
@@ -65,7 +69,7 @@ export class EventWriter {
       if (head.stale) throw new NotPrepared('the head went stale')
       const decision = decide(head)
       if ('existing' in decision) return { eventId: decision.existing, roomId }
-      const event = appendEvent(head, decision, { signer: this.#options.signer, stateKeys: this.#options.stateKeys, eventNid, stateGroup })
+      const event = appendEvent(head, decision, { ...this.#tools, eventNid, stateGroup })
       await this.#commit(head, [event], { alone })
       return { eventId: event.built.eventId, roomId }
     })
@@ -124,7 +128,7 @@ export class EventWriter {
       const events: PreparedEvent[] = []
       for (const [i, proposal] of proposals.entries()) {
         const numbers = { eventNid: eventNids[i] as number, stateGroup: stateGroups[i] as number }
-        const event = appendEvent(head, proposal, { signer: this.#options.signer, stateKeys: this.#options.stateKeys, ...numbers })
+        const event = appendEvent(head, proposal, { ...this.#tools, ...numbers })
         events.push(event)
         if (i === 0 && draft === '') head = head.withRoomId(event.built.roomId)
       }
@@ -150,6 +154,7 @@ export class EventWriter {
       } catch (error) {
         const again = error instanceof NotPrepared || (error instanceof NotCommitted && !error.alone)
         if (again && n < MAX_ATTEMPTS) {
+          if (error instanceof NotPrepared) await error.prepare?.()
           alone = error instanceof NotCommitted
           continue
         }

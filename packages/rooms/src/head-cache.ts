@@ -1,5 +1,5 @@
-import { isJsonObject, MatrixError, own, parseJsonObject, requireRoomVersion, StateMap } from '@weft/matrix'
-import type { EventsReader, RoomsReader, StateReader } from '@weft/storage'
+import { MatrixError, roomVersions, StateMap } from '@weft/matrix'
+import { contentOf, type EventsReader, type RoomsReader, type StateReader } from '@weft/storage'
 import { keptContent, RoomHead, type StateEntry } from './room-head.ts'
 import { StateGroupChain } from './state-groups.ts'
 
@@ -98,7 +98,8 @@ export class HeadCache {
     if (draining !== undefined) await new Promise<void>((resolve) => draining.wake.push(resolve))
     const room = await this.#rooms.byRoomId(roomId)
     if (room === undefined) throw new MatrixError('M_NOT_FOUND', `Unknown room ${roomId}`)
-    const version = requireRoomVersion(room.roomVersion)
+    const version = roomVersions.get(room.roomVersion)
+    if (version === undefined) throw incompatible(room.roomVersion)
     const [rows, newest, fork] = await Promise.all([
       this.#state.current(room.roomNid),
       this.#events.newestInRoom(room.roomNid),
@@ -106,7 +107,7 @@ export class HeadCache {
     ])
     const state = new StateMap<StateEntry>()
     for (const row of rows) {
-      const content = own(parseJsonObject(row.json, { maxDepth: 1000, allowLoneSurrogates: true }), 'content')
+      const content = contentOf(row, version, row.redactedBy !== undefined)
       state.set(row.type, row.stateKey, {
         stateKeyNid: row.stateKeyNid,
         eventNid: row.eventNid,
@@ -114,8 +115,9 @@ export class HeadCache {
         sender: row.sender,
         type: row.type,
         stateKey: row.stateKey,
-        content: keptContent(row.type, isJsonObject(content) ? content : {}),
+        content: keptContent(row.type, content),
         roomId: version.roomIdIsCreateHash && row.type === 'm.room.create' ? undefined : roomId,
+        authDepth: row.authDepth,
       })
     }
     const forked = fork.length > 0
@@ -148,4 +150,11 @@ export class HeadCache {
     this.#sizes.delete(roomId)
     this.#heads.delete(roomId)
   }
+}
+
+/** A room of a version that a later release of this server knew. Spec: client-server API, M_INCOMPATIBLE_ROOM_VERSION. */
+function incompatible(roomVersion: string): MatrixError {
+  return new MatrixError('M_INCOMPATIBLE_ROOM_VERSION', `This server does not support room version ${roomVersion}`, {
+    fields: { room_version: roomVersion },
+  })
 }

@@ -92,7 +92,7 @@ export class Messages {
         sender: sender.userId,
         content,
         originServerTs: this.#env.now(),
-        redacts: { eventId, eventNid: target.eventNid },
+        redacts: { eventId, eventNid: target.eventNid, key: target.stateKey === undefined ? undefined : [target.type, target.stateKey] },
         txn: { key, deviceId: sender.deviceId, txnId: txn.txnId },
       }
     })

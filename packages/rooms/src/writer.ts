@@ -9,6 +9,7 @@ import { RoomCreation } from './create-room.ts'
 import { RoomDirectory } from './directory.ts'
 import type { RoomsEnvironment } from './environment.ts'
 import { EventWriter } from './event-writer.ts'
+import { FirstFormat } from './first-format.ts'
 import { HeadCache } from './head-cache.ts'
 import { Memberships, type Profiles } from './memberships.ts'
 import { Messages } from './messages.ts'
@@ -112,6 +113,7 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
     loop,
     events,
     stateKeys,
+    firstFormat: new FirstFormat({ events, serverName: options.serverName, randomId }),
     eventNids,
     stateGroups,
     roomNids: new IdBlocks(db, 'room_nid_seq', 10),

@@ -1,5 +1,5 @@
 import { systemClock } from '@weft/kernel'
-import { makeSigner } from '@weft/matrix'
+import { type JsonObject, makeSigner } from '@weft/matrix'
 import { LocalAnnouncer, StreamWriter, streams } from '@weft/replication'
 import { EventsReader, IdBlocks, MembershipsReader, RoomsReader, StateReader } from '@weft/storage'
 import { type TestDatabase, testDatabase } from '@weft/testkit'
@@ -8,6 +8,7 @@ import {
   CommitLoop,
   EventWriter,
   type EventWriterOptions,
+  FirstFormat,
   HeadCache,
   Memberships,
   Messages,
@@ -37,10 +38,11 @@ export class RoomsRig {
   readonly state: StateReader
   readonly rooms: RoomsReader
   readonly streamWriter: StreamWriter<typeof streams>
-  #txn = 0
+  #txn: number
 
-  private constructor(database: TestDatabase, streamWriter: StreamWriter<typeof streams>, headBytes: number) {
+  private constructor(database: TestDatabase, streamWriter: StreamWriter<typeof streams>, headBytes: number, txn: number) {
     const { db } = database
+    this.#txn = txn
     this.database = database
     this.streamWriter = streamWriter
     const environment = {
@@ -86,6 +88,7 @@ export class RoomsRig {
       loop: this.loop,
       events: this.events,
       stateKeys,
+      firstFormat: new FirstFormat({ events: this.events, serverName: SERVER, randomId: environment.randomId }),
       eventNids: new IdBlocks(db, 'event_nid_seq', 1000),
       stateGroups: new IdBlocks(db, 'state_group_seq', 1000),
       roomNids: new IdBlocks(db, 'room_nid_seq', 10),
@@ -128,7 +131,12 @@ export class RoomsRig {
       onFenced: () => {},
     })
     await streamWriter.start()
-    return new RoomsRig(database, streamWriter, options.headBytes ?? 32 * 1024 * 1024)
+    return new RoomsRig(database, streamWriter, options.headBytes ?? 32 * 1024 * 1024, 0)
+  }
+
+  /** The same as after a restart: nothing is in memory. This one is not to be used any more. */
+  restarted(): RoomsRig {
+    return new RoomsRig(this.database, this.streamWriter, 32 * 1024 * 1024, this.#txn)
   }
 
   async stop(): Promise<void> {
@@ -154,6 +162,27 @@ export class RoomsRig {
 
   async room(creator: string, request: Parameters<RoomCreation['create']>[1] = {}): Promise<string> {
     return (await this.creation.create(creator, request)).roomId
+  }
+
+  /** Sets state and answers the event's id. */
+  async set(userId: string, roomId: string, type: string, content: JsonObject, stateKey = ''): Promise<string> {
+    return this.messages.setState({ roomId, type, stateKey, content, sender: { userId, deviceId: 'DEV' } })
+  }
+
+  async redact(userId: string, roomId: string, eventId: string, content: JsonObject = {}): Promise<string> {
+    const txnId = `t${this.#txn++}`
+    return this.messages.redact({
+      roomId,
+      eventId,
+      content,
+      sender: { userId, deviceId: 'DEV' },
+      txn: { txnId, path: `/redact/${roomId}/${eventId}/${txnId}` },
+    })
+  }
+
+  /** The content of the current state at a key, as a user reads it. */
+  async content(userId: string, roomId: string, type: string, stateKey = ''): Promise<JsonObject> {
+    return (await this.reads.stateEvent(await this.reads.access(userId, roomId), type, stateKey)).content
   }
 
   /** The bodies a user reads in a room, oldest first. */
