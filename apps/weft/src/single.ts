@@ -15,8 +15,13 @@ export async function startSingle(path: string): Promise<never> {
     const { config, lifecycle, log } = context
     let { database } = config
     if (database === undefined) {
-      const embedded = await startEmbeddedDatabase(resolve(dirname(path), config.data_dir), log)
-      lifecycle.onStop('embedded PostgreSQL', () => embedded.server.stop())
+      const starting = startEmbeddedDatabase(resolve(dirname(path), config.data_dir), log)
+      // Registered before it runs: who presses Ctrl-C meanwhile leaves no server behind.
+      lifecycle.onStop('embedded PostgreSQL', async () => {
+        const started = await starting.catch(() => undefined)
+        await started?.server.stop()
+      })
+      const embedded = await starting
       void embedded.server.exited.then((how) => {
         if (!lifecycle.draining.aborted) lifecycle.fail(new Error(`the embedded PostgreSQL ended (${how})`))
       })

@@ -10,6 +10,7 @@ import { type Lifecycle, ProcessLifecycle, type StopOutcome } from './lifecycle.
 import { createLogger, type Logger } from './log/logger.ts'
 import { Metrics } from './metrics/metrics.ts'
 import { observeProcess } from './metrics/process-metrics.ts'
+import { onStopSignals } from './stop-signals.ts'
 
 export const VERSION = '0.1.0'
 
@@ -67,7 +68,8 @@ export async function startProcess(options: StartOptions): Promise<RunningProces
   try {
     return await running
   } catch (error) {
-    lifecycle.fail(error)
+    // What was told to stop while it started fails for want of what is gone already.
+    if (!lifecycle.draining.aborted) lifecycle.fail(error)
     await lifecycle.finished
     throw error
   }
@@ -158,19 +160,17 @@ export async function runProcess(processClass: string, compose: Compose, options
 }
 
 /**
- * SIGTERM and SIGINT stop the process, also one that still starts; a second one ends it at once. What nobody caught is logged and
- * ends the process: its state is unknown then.
+ * A signal stops the process, also one that still starts; a second one ends it at once. What nobody caught is logged and ends the
+ * process: its state is unknown then.
  */
 function guardProcess(log: Logger, lifecycle: ProcessLifecycle, exit: (code: number) => never): void {
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (lifecycle.draining.aborted) {
-        log.warn({ signal }, 'told to stop twice: ending at once')
-        exit(1)
-      }
-      void lifecycle.stop(signal)
-    })
-  }
+  onStopSignals({
+    stop: (signal) => void lifecycle.stop(signal),
+    end(signal) {
+      log.warn({ signal }, 'told to stop twice: ending at once')
+      exit(1)
+    },
+  })
   process.on('unhandledRejection', (err) => {
     log.error({ err }, 'unhandled rejection')
     exit(1)

@@ -92,13 +92,21 @@ describe('runProcess', () => {
     expect([code, messages.at(-1)]).toEqual([1, 'did not stop before the deadline'])
   })
 
-  test('a second signal ends it at once', async () => {
-    const { child, ended, logged } = run({ ...environment, FIXTURE: 'hang' })
+  test('a signal that comes twice, as Ctrl-C does under npm, is one', async () => {
+    const { child, ended, logged } = run({ ...environment, FIXTURE: 'hang', WEFT_PROCESS__SHUTDOWN_DEADLINE: '200' })
     await logged('composed')
-    child.kill('SIGTERM')
+    child.kill('SIGINT')
     await logged('stopping')
-    child.kill('SIGTERM')
-    expect((await ended).code).toBe(1)
+    child.kill('SIGINT')
+    const { code, messages } = await ended
+    expect([code, messages.at(-1)]).toEqual([1, 'did not stop before the deadline'])
+  })
+
+  test('SIGHUP, from a terminal that closes, stops it cleanly', async () => {
+    const { child, ended, logged } = run(environment)
+    await logged('composed')
+    child.kill('SIGHUP')
+    expect((await ended).code).toBe(0)
   })
 
   test.each([

@@ -9,6 +9,7 @@ export * from './device-inbox.ts'
 export * from './devices.ts'
 export { binariesIn, binariesOfPackage, majorVersion, type PostgresBinaries } from './embedded/binaries.ts'
 export { type EmbeddedLog, type EmbeddedOptions, EmbeddedPostgres } from './embedded/server.ts'
+export { watchOver } from './embedded/watchdog.ts'
 export type { SqlValue } from './encode.ts'
 export {
   CommitOutcomeUnknown,

@@ -1,6 +1,6 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { type Config, createLogger, formatProblem, type Logger, loadConfig } from '@weft/kernel'
+import { type Config, createLogger, formatProblem, type Logger, loadConfig, onStopSignals } from '@weft/kernel'
 import { EmbeddedRedis, findRedisProgram } from '@weft/replication'
 import { type ReplicaCounts, UsageError } from '../cli.ts'
 import { migrateUrl, startEmbeddedDatabase } from '../embedded-database.ts'
@@ -27,17 +27,21 @@ export async function startSplit(path: string, counts: ReplicaCounts): Promise<v
   const log = createLogger(config.log)
   for (const warning of warnings) log.warn({}, warning)
   const machine = new Machine(path, config, log)
-  let asked = false
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      if (asked) process.exit(1)
-      asked = true
-      void machine.stop().then((code) => process.exit(code))
-    })
-  }
+  onStopSignals({
+    stop(signal) {
+      log.info({ reason: signal }, 'stopping all processes')
+      void machine.stop().then(() => process.exit(0))
+    },
+    end(signal) {
+      log.warn({ signal }, 'told to stop twice: ending at once')
+      process.exit(1)
+    },
+  })
   try {
     await machine.start({ ...DEFAULT_COUNTS, ...counts })
   } catch (error) {
+    // Told to stop while it starts: the handler above ends the process.
+    if (machine.stopping) return
     await machine.stop()
     throw error
   }
@@ -59,6 +63,8 @@ class Machine {
   readonly #dataDir: string
   readonly #stores: Supervised[] = []
   readonly #classes: Supervised[] = []
+  readonly #abort = new AbortController()
+  #started: Promise<void> | undefined
   #listing: Promise<void> = Promise.resolve()
 
   constructor(path: string, config: Config, log: Logger) {
@@ -69,7 +75,18 @@ class Machine {
     this.listFile = join(this.#dataDir, 'processes.json')
   }
 
+  /** It was told to stop. */
+  get stopping(): boolean {
+    return this.#abort.signal.aborted
+  }
+
+  /** @throws Error when something cannot be started, or it is told to stop before all of it was */
   async start(counts: Readonly<Record<'router' | 'writer' | 'sync', number>>): Promise<void> {
+    this.#started = this.#begin(counts)
+    await this.#started
+  }
+
+  async #begin(counts: Readonly<Record<'router' | 'writer' | 'sync', number>>): Promise<void> {
     const env = { ...(await this.#database()), ...(await this.#redis()) }
     const firstPort = Number(new URL(urlOf(this.#config)).port)
     for (const name of ['writer', 'sync', 'router'] as const) {
@@ -79,16 +96,18 @@ class Machine {
         await this.#class(name, `${name}-${i}`, { ...env, WEFT_PROCESS__PORT: String(port), WEFT_PROCESS__HEALTH_PORT: '0' })
       }
     }
-    await answering(`http://127.0.0.1:${firstPort}/_matrix/client/versions`)
+    await answering(`http://127.0.0.1:${firstPort}/_matrix/client/versions`, this.#abort.signal)
   }
 
   /** Ends all of it, processes before what they stand on. */
-  async stop(): Promise<number> {
+  async stop(): Promise<void> {
+    this.#abort.abort(new Error('told to stop'))
+    // What is being started right now is ours to end, too.
+    await this.#started?.catch(() => undefined)
     await Promise.all(this.#classes.map((child) => child.stop()))
     for (const store of this.#stores.reverse()) await store.stop()
     await this.#listing
     await rm(this.listFile, { force: true })
-    return 0
   }
 
   async #class(kind: string, name: string, env: Readonly<Record<string, string>>): Promise<void> {
@@ -96,6 +115,7 @@ class Machine {
     const launch = () =>
       startClassProcess({ class: kind, configPath: this.#path, env, deadlineMs, compileCache: join(this.#dataDir, 'compiled') })
     const child = new Supervised({ name, launch, log: this.#log, onChange: () => this.#list() })
+    this.#abort.signal.throwIfAborted()
     this.#classes.push(child)
     await child.start()
   }
@@ -122,8 +142,9 @@ class Machine {
     const folder = join(this.#dataDir, 'redis')
     let program: string
     try {
-      program = await findRedisProgram(join(this.#dataDir, '..', '.cache', 'valkey'), say)
+      program = await findRedisProgram(join(this.#dataDir, '..', '.cache', 'valkey'), say, this.#abort.signal)
     } catch (error) {
+      this.#abort.signal.throwIfAborted()
       throw new UsageError(error instanceof Error ? error.message : String(error))
     }
     await mkdir(folder, { recursive: true })
@@ -133,6 +154,7 @@ class Machine {
 
   async #store(name: string, launch: ConstructorParameters<typeof Supervised>[0]['launch']): Promise<void> {
     const store = new Supervised({ name, launch, log: this.#log, onChange: () => this.#list() })
+    this.#abort.signal.throwIfAborted()
     this.#stores.push(store)
     await store.start()
   }
@@ -149,15 +171,16 @@ class Machine {
   }
 }
 
-/** Resolves once something answers there with 200. @throws Error after a minute */
-async function answering(url: string): Promise<void> {
+/** Resolves once something answers there with 200. @throws Error after a minute, or the signal's reason */
+async function answering(url: string, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + 60_000
   for (;;) {
-    const ok = await fetch(url).then(
+    const ok = await fetch(url, { signal }).then(
       (response) => response.ok,
       () => false,
     )
     if (ok) return
+    signal.throwIfAborted()
     if (performance.now() > deadline) throw new Error(`nothing answers at ${url}: see the log above`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { watchOver } from '@weft/storage'
 import { Redis } from 'ioredis'
 
 /** Memory that Redis may take; announcements and who is typing need a small part of it. */
@@ -41,11 +42,11 @@ export class EmbeddedRedis {
     const settings = ['--port', '0', '--unixsocket', socket, '--unixsocketperm', '700', '--save', '', '--appendonly', 'no']
     const limits = ['--maxmemory', MAX_MEMORY, '--maxmemory-policy', 'noeviction', '--dir', options.folder]
     const child = spawn(options.program, [...settings, ...limits], { stdio: 'ignore', detached: true })
-    const endWithParent = () => child.kill('SIGKILL')
-    process.once('exit', endWithParent)
+    // It ends with this process, however that dies.
+    const callOff = child.pid === undefined ? () => {} : watchOver(child.pid)
     const exited = new Promise<string>((resolve) => {
       child.once('exit', (code, signal) => {
-        process.removeListener('exit', endWithParent)
+        callOff()
         resolve(signal ?? `exit ${code}`)
       })
     })

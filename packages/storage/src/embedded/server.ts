@@ -72,9 +72,13 @@ export class EmbeddedPostgres {
         stdio: ['ignore', 'ignore', 'pipe'],
         env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
       })
-      const said = await ready(child, options.log)
+      // From the first moment: this process may be killed while the server still starts.
+      const callOff = child.pid === undefined ? () => {} : watchOver(child.pid, options.removeOnDeath)
+      const said = await ready(child, options.log).catch((error: unknown) => {
+        callOff()
+        throw error
+      })
       if (said === undefined) {
-        const callOff = watchOver(child.pid!, options.removeOnDeath)
         const exited = new Promise<string>((resolve) => {
           child.once('exit', (code, signal) => {
             callOff()
@@ -83,6 +87,7 @@ export class EmbeddedPostgres {
         })
         return new EmbeddedPostgres(child, socketDir, exited)
       }
+      callOff()
       if (!stillInUse.test(said) || performance.now() > deadline) throw new Error(`PostgreSQL did not start on ${dataDir}: ${said}`)
       await new Promise((resolve) => setTimeout(resolve, 100))
     }
