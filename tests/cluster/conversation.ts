@@ -62,7 +62,8 @@ export function conversation(name: string, options: ClusterOptions): void {
       await atBob.waitFor('the message', () => atBob.room(room).has(first))
       await atAlice.waitFor('the message', () => atAlice.room(room).has(first))
       const at = (follower: Follower) => follower.room(room).events.find((event) => event.event_id === first)
-      expect(at(atAlice)?.unsigned?.transaction_id).toBe(txnId)
+      // A row that was read from the table, in place of an announcement that was lost, has no transaction id.
+      expect(options.torture ? [txnId, undefined] : [txnId]).toContain(at(atAlice)?.unsigned?.transaction_id)
       expect(at(atBob)?.unsigned?.transaction_id).toBeUndefined()
       expect(bodies(await bob.history(room)).filter((body) => body === 'once')).toHaveLength(1)
     })
@@ -249,6 +250,8 @@ export function conversation(name: string, options: ClusterOptions): void {
 
     /** On an endpoint of every class, and again, so that each process is met: 401 from the first answer on. */
     async function expectRefused(client: TestClient): Promise<void> {
+      // A logout waits a second at most for the others to hear of it, and here the announcement and the next heartbeat may both be lost.
+      if (options.torture) await cluster().settle()
       const path = '/_matrix/client/v3'
       const asked = [
         `${path}/account/whoami`,

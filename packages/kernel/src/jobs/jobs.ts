@@ -49,6 +49,8 @@ interface Definition {
 }
 
 const QUEUE = 'weft'
+/** Of the queue, and of the runner. */
+const CONNECTIONS = 2
 const ATTEMPTS = 20
 const FIRST_RETRY_MS = 1000
 const LAST_RETRY_MS = 10 * 60_000
@@ -94,12 +96,16 @@ export class Jobs {
         ...(delayMs === undefined ? {} : { delay: delayMs }),
         ...(dedupeKey === undefined ? {} : { deduplication: { id: `${name}:${dedupeKey}`, keepLastIfActive: true } }),
       })
-    try {
-      await add()
-    } catch (err) {
-      // A connection that was lost while idle is noticed only now. Should the first try have come through, the bell rings twice.
-      this.#log.warn({ err, job: name }, 'asking for a job failed: trying once more')
-      await add()
+    // A connection that was lost while idle is noticed only when it is used, and each of the pool may be. Should a try that failed
+    // have come through all the same, the bell rings twice.
+    for (let lost = 0; ; lost++) {
+      try {
+        await add()
+        return
+      } catch (err) {
+        if (lost === CONNECTIONS) throw err
+        this.#log.warn({ err, job: name }, 'asking for a job failed: trying once more')
+      }
     }
   }
 
@@ -205,7 +211,7 @@ export class Jobs {
       connectionString: url,
       schema,
       migrate: true,
-      max: 2,
+      max: CONNECTIONS,
       idleTimeoutMillis: 10_000,
       connectionTimeoutMillis: 5_000,
       application_name: `${applicationName} jobs`,
