@@ -11,13 +11,13 @@ export class DiscoveredInstances implements InstanceDirectory {
 
   instances(): readonly Instance[] {
     const instances: Instance[] = []
-    for (const { instance, class: announcedClass, address, state } of this.#discovery.list()) {
+    for (const { instance, class: announcedClass, address, state, epoch } of this.#discovery.list()) {
       if (announcedClass !== 'writer' && announcedClass !== 'sync' && announcedClass !== 'media') continue
       const url = URL.parse(address)
       // An instance that still starts has no address yet.
       if (url === null || url.protocol !== 'http:') continue
       const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname
-      instances.push({ instance, class: announcedClass, host, port: Number(url.port || 80), state })
+      instances.push({ instance, class: announcedClass, host, port: Number(url.port || 80), state, ...(epoch !== undefined && { epoch }) })
     }
     return instances
   }

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Attempt, AttemptListener, Stage } from './attempt.ts'
-import { downstreamHeaders, drainingHeader, notActiveHeader } from './headers.ts'
+import { downstreamHeaders, drainingHeader, notActiveHeader, noWait } from './headers.ts'
 import type { HeldRequest, Hold } from './hold.ts'
 import type { InstanceBook, KnownInstance, MonotonicClock, RunningAttempt } from './instance-book.ts'
 import { answer, type OwnAnswer } from './replies.ts'
@@ -64,6 +64,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
   #deadline: number | undefined
   #waiting = false
   #wasHeld = false
+  #hurried = false
   #ended = false
 
   constructor(
@@ -108,9 +109,31 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
 
   /** Sends the request, or holds it. */
   start(): void {
+    if (this.#with.draining()) this.#doNotWait()
     const instance = this.#with.book.pick(this.route.servedBy, this.keyHash, this.#tried)
     if (instance !== undefined) this.sendTo(instance)
     else this.#wait()
+  }
+
+  /**
+   * Ends a long poll that waits, with an answer that its client can go on from: only a worker knows the token of one, so the
+   * request is made again, with the word that it must not wait.
+   */
+  hurry(): void {
+    if (this.begun || this.#instance === undefined || !this.#doNotWait()) return
+    const attempt = this.#attempt
+    const instance = this.#leaveInstance()
+    if (instance !== undefined) this.#with.book.undecided(instance)
+    attempt?.cancel()
+    this.start()
+  }
+
+  /** True when that is news for the worker. */
+  #doNotWait(): boolean {
+    if (!this.route.longPoll || this.#hurried || this.body === undefined) return false
+    this.#hurried = true
+    this.headers.push(...noWait)
+    return true
   }
 
   retry(): void {

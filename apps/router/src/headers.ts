@@ -7,6 +7,9 @@ const internalPrefix = 'x-weft-'
 export const notActiveHeader = 'x-weft-not-active'
 export const drainingHeader = 'x-weft-draining'
 
+/** What a router that drains adds to a long poll; names and values alternate. */
+export const noWait: readonly string[] = [internalHeaders.noWait, '1']
+
 /** Meaningful for one connection only (RFC 9110, 7.6.1), or for the proxy itself. */
 const hopByHop = new Set([
   'connection',

@@ -9,6 +9,8 @@ export interface Route {
   readonly affinity: Affinity
   /** True where a request that may have reached a worker can be sent again. */
   readonly idempotent: boolean
+  /** True where a request may wait for minutes, and answers at once when it is repeated with the header that says so. */
+  readonly longPoll: boolean
   /** True where bodies are large in either direction (media): these are streamed from the first byte. */
   readonly streams: boolean
 }
@@ -62,6 +64,7 @@ function routeOf(endpoint: AnyEndpoint): Route {
     servedBy,
     affinity: endpoint.affinity,
     idempotent: endpoint.idempotent ?? (endpoint.method === 'GET' || endpoint.method === 'PUT'),
+    longPoll: endpoint.longPoll === true,
     streams: servedBy.includes('media'),
   }
 }

@@ -69,6 +69,9 @@ const standbyCheckEvery = 5
 const replacedSweeps = 3
 /** How long a draining router leaves idle connections open, in ms: the next request on one is served, and told to close. */
 const idleGraceMs = 1_000
+/** A draining router ends so many long polls, then pauses: 10,000 a second. */
+const hurriedAtOnce = 100
+const hurryPauseMs = 10
 
 /**
  * The public edge: finds the class of a request by its path, an instance by its key, and passes both bodies on. It keeps
@@ -154,15 +157,15 @@ export class Router {
   }
 
   /**
-   * Stops accepting, and resolves once everything in flight has been answered. A long poll cannot be cut short here: only
-   * a sync process knows the token of an early answer. So it runs to its own end, at most the client's 30 s; what is
-   * unanswered after `deadlineMs` gets a 503, which clients repeat elsewhere.
+   * Stops accepting, ends long polls early, and resolves once everything in flight has been answered. What is unanswered
+   * after `deadlineMs` gets a 503, which clients repeat elsewhere.
    */
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true
     // What waits for a worker is better off at another router at once.
     this.#hold.expire(0, true)
     const closed = Promise.all(this.#doors.map((door) => door.stopAccepting()))
+    const hurried = this.#hurry()
     const idle = setTimeout(() => {
       this.#idleMayClose = true
       this.#closeIdle()
@@ -171,13 +174,22 @@ export class Router {
     const deadline = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, deadlineMs)
     })
-    await Promise.race([closed, deadline])
+    await Promise.race([Promise.all([closed, hurried]), deadline])
     clearTimeout(timer)
     clearTimeout(idle)
     for (const exchange of [...this.#exchanges]) {
       if (!exchange.begun) exchange.answer({ status: 503, errcode: 'M_UNKNOWN', error: 'The server restarts', retryAfterSeconds: 1 })
     }
     await this.close()
+  }
+
+  /** Long polls get their answers, a few at a time: each is a new connection to a worker. */
+  async #hurry(): Promise<void> {
+    let started = 0
+    for (const exchange of [...this.#exchanges]) {
+      exchange.hurry()
+      if (++started % hurriedAtOnce === 0) await new Promise((resolve) => setTimeout(resolve, hurryPauseMs))
+    }
   }
 
   /** Ends everything at once. */

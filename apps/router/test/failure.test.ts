@@ -10,6 +10,7 @@ afterEach(() => bench.close())
 
 const versions = '/_matrix/client/versions'
 const syncPath = '/_matrix/client/v3/sync'
+const state = '/_matrix/client/v3/rooms/!a:x/state/m.room.topic'
 const create = '/_matrix/client/v3/createRoom'
 const send = (txn: string | number) => `/_matrix/client/v3/rooms/!a:x/send/m.room.message/${txn}`
 
@@ -296,28 +297,50 @@ describe('drain', () => {
       finish = () => res.end('{"done":true}')
     })
     const router = await bench.router()
-    const poll = bench.call('GET', syncPath)
+    const slow = bench.call('GET', state)
     await until(() => sync.seen.length === 1)
     const drained = router.drain(20_000)
     await expect(bench.call('GET', versions)).rejects.toThrow(/ECONNREFUSED|ECONNRESET/)
     finish?.()
-    const answer = await poll
+    const answer = await slow
     expect(json(answer)).toEqual({ done: true })
     expect(answer.headers.connection).toBe('close')
     await drained
     expect(router.inFlight).toBe(0)
   })
 
+  test('long polls end at once, with the answers of their worker, and those that still come do not wait', async () => {
+    const sync = await bench.worker('sync-1', 'sync', (req, res) => {
+      if (req.headers['x-weft-no-wait'] === '1') res.end('{"next_batch":"s2"}')
+    })
+    const router = await bench.router()
+    const polls = Array.from({ length: 250 }, () => bench.call('GET', `${syncPath}?timeout=30000`, { headers: { 'x-weft-no-wait': '1' } }))
+    const socket = connect(bench.port, '127.0.0.1')
+    const texts: string[] = []
+    socket.on('data', (chunk: Buffer) => texts.push(chunk.toString()))
+    await new Promise((resolve) => socket.once('connect', resolve))
+    await until(() => sync.seen.length === 250)
+    const drained = router.drain(20_000)
+    socket.write(`GET ${syncPath}?timeout=30000 HTTP/1.1\r\nHost: a\r\n\r\n`)
+    for (const answer of await Promise.all(polls)) {
+      expect([answer.status, json(answer), answer.headers.connection]).toEqual([200, { next_batch: 's2' }, 'close'])
+    }
+    await drained
+    expect(texts.join('')).toMatch(/^HTTP\/1.1 200 .*s2/s)
+    expect(sync.seen).toHaveLength(501)
+    expect(bench.counted.ended.filter(({ status }) => status !== 200)).toEqual([])
+  })
+
   test('what has no answer at the deadline gets 503, and held requests get it at once', async () => {
     const sync = await bench.worker('sync-1', 'sync', () => {})
     const router = await bench.router()
-    const poll = bench.call('GET', syncPath)
+    const slow = bench.call('GET', state)
     const held = bench.call('PUT', send(1), { body: '{}' })
     await until(() => sync.seen.length === 1 && router.holding.requests === 1)
     const drained = router.drain(300)
     const first = await held
     expect([first.status, first.headers['retry-after'], first.headers.connection]).toEqual([503, '1', 'close'])
-    expect((await poll).status).toBe(503)
+    expect((await slow).status).toBe(503)
     await drained
   })
 

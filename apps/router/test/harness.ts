@@ -93,6 +93,7 @@ export const registry = new Registry([
     auth: 'accessToken',
     servedBy: ['sync'],
     affinity: 'user',
+    longPoll: true,
     response: empty,
     handler,
   }),

@@ -33,7 +33,7 @@ export const compose: Compose = async (context) => {
         edge: { trustedSecret: config.internal_secret },
         isUnavailable,
       })
-      presence.update({ state: 'ready' })
+      presence.update({ state: 'ready', epoch: writer.epoch })
     },
   })
   lifecycle.onStop('announcement', () => presence.withdraw())

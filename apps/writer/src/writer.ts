@@ -21,6 +21,8 @@ import { startJobs } from './jobs.ts'
 
 /** The active writer: everything that it is besides its HTTP server. */
 export interface ActiveWriter {
+  /** Of its lease; higher than that of any writer before. */
+  readonly epoch: number
   readonly services: WriterServices
   readonly authenticator: TokenAuthenticator
   readonly onAuthenticated: (requester: { userId: string; deviceId: string | undefined }, from: { ip: string; userAgent: string }) => void
@@ -124,6 +126,7 @@ export async function activate(
     lastSeen.flush().catch((err) => log.warn({ err }, 'when devices were last seen could not be written'))
   }, LAST_SEEN_FLUSH_MS)
   return {
+    epoch: lease.writer.epoch,
     services: { accounts, accountReads: reads, serverInfo: serverInfo(config, registry.unstableFeatures()), uia, rooms },
     authenticator,
     onAuthenticated: (requester, from) => lastSeen.note(requester, from),

@@ -9,6 +9,8 @@ export const internalHeaders = {
   requestId: 'x-weft-request-id',
   /** The client's address as the router saw it, through its trusted proxies. */
   clientAddress: 'x-forwarded-for',
+  /** The router drains: a long poll answers at once, as if the process itself drained. */
+  noWait: 'x-weft-no-wait',
 } as const
 
 export interface EdgeSettings {

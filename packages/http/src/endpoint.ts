@@ -100,6 +100,11 @@ export interface EndpointDefinition<
   readonly lockedAllowed?: boolean
   /** GET and PUT are; a POST only where repeating it does no harm. The router retries only these once a request was sent. */
   readonly idempotent?: boolean
+  /**
+   * True where a request may wait for news. One that is repeated with {@link internalHeaders.noWait} answers at once with what there
+   * is: so a draining router ends those that wait there.
+   */
+  readonly longPoll?: boolean
   /** Documents the answer and types the test client; never run on the request path. */
   readonly response: z.ZodType
   /** Names in `unstable_features` of /versions. */

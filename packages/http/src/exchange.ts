@@ -20,6 +20,8 @@ export class Exchange {
   readonly requestId: string
   readonly ip: string
   readonly userAgent: string
+  /** A router that drains asks: a long poll is not to wait. */
+  readonly noWait: boolean
   endpoint: AnyEndpoint | undefined
   user: string | undefined
   readonly #options: MountOptions
@@ -43,6 +45,7 @@ export class Exchange {
     this.requestId = typeof given === 'string' && given !== '' ? given : ids.next()
     this.ip = edge.clientAddress(request, internal)
     this.userAgent = request.headers['user-agent'] ?? ''
+    this.noWait = internal && request.headers[internalHeaders.noWait] !== undefined
   }
 
   begin(info: EndpointRequest): void {

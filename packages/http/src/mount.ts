@@ -65,6 +65,7 @@ interface Route {
 }
 
 const NO_QUERY = Object.freeze({})
+const NO_WAIT = AbortSignal.abort()
 
 class Mount {
   readonly #options: MountOptions
@@ -135,7 +136,7 @@ class Mount {
       userAgent: exchange.userAgent,
       path: exchange.path,
       method: endpoint.method as Method,
-      draining,
+      draining: exchange.noWait ? NO_WAIT : draining,
       raw: exchange.request,
     })
     exchange.begin(info)

@@ -195,6 +195,22 @@ describe('mountEndpoints', () => {
     expect(forged.json.requestId).not.toBe('from-router')
   })
 
+  test('a router that drains ends a long poll; a client that claims to be one does not (R41)', async () => {
+    const waits = echo({
+      longPoll: true,
+      handler: async ({ request }: { request: { signal: AbortSignal; draining: AbortSignal } }) => ({
+        json: { aborted: request.signal.aborted, draining: request.draining.aborted },
+      }),
+    })
+    await using server = await startServer([waits], { edge: { trustedSecret: 's3cret' } })
+    const ask = async (secret: string) =>
+      (await server.send('GET', ECHO, { headers: { [internalHeaders.noWait]: '1', [internalHeaders.secret]: secret } })).json
+    expect(await ask('s3cret')).toEqual({ aborted: true, draining: true })
+    expect(await ask('guess')).toEqual({ aborted: false, draining: false })
+    const internal = await server.send('GET', ECHO, { headers: { [internalHeaders.secret]: 's3cret' } })
+    expect([internal.json, internal.headers.connection]).toEqual([{ aborted: false, draining: false }, 'keep-alive'])
+  })
+
   test('sheds load beyond its limit', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>()

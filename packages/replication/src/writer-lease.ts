@@ -95,7 +95,7 @@ export class WriterLease {
         signal.throwIfAborted()
         if (err instanceof PooledError) throw err
         log.warn({ err }, 'the writer lease cannot be asked for now')
-        await this.#pause(reconnectMs, signal)
+        await this.#pause(jittered(reconnectMs), signal)
       }
     }
   }
@@ -118,7 +118,9 @@ export class WriterLease {
         seenAt = clock.monotonic()
         continue
       }
-      await this.#pause(Math.min(pollMs * (1 + polls / 100), slowestPollMs), signal)
+      // The last poll before the holder counts as gone comes no later than then.
+      const left = staleMs - (clock.monotonic() - seenAt)
+      await this.#pause(Math.min(jittered(Math.min(pollMs * (1 + polls / 100), slowestPollMs)), left), signal)
     }
   }
 
@@ -158,17 +160,21 @@ export class WriterLease {
   }
 
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
-    const jittered = ms * (0.75 + Math.random() / 2)
     await new Promise<void>((resolve) => {
       const done = () => {
         timer.cancel()
         signal.removeEventListener('abort', done)
         resolve()
       }
-      const timer = this.#options.clock.setTimeout(done, jittered)
+      const timer = this.#options.clock.setTimeout(done, ms)
       signal.addEventListener('abort', done)
     })
   }
+}
+
+/** Up to a quarter shorter or longer. */
+function jittered(ms: number): number {
+  return ms * (0.75 + Math.random() / 2)
 }
 
 class PooledError extends Error {

@@ -14,6 +14,8 @@ export const instanceSchema = z.object({
   /** Where it answers requests: `http://10.0.0.7:8101`. */
   address: z.string().max(512),
   state: z.enum(instanceStates),
+  /** Of an active writer: of two that call themselves ready, the higher one is the writer. */
+  epoch: z.int().min(0).optional(),
   /** How far it came in streams that want acknowledgements. */
   positions: z.record(z.string(), z.int().min(0)).optional(),
 })
@@ -22,7 +24,7 @@ export type Instance = z.infer<typeof instanceSchema>
 /** An instance that stays announced until it is withdrawn, or its process dies. */
 export interface Presence {
   /** A new state or address is seen by others within some 50 ms; positions travel with the next beat. */
-  update(change: Partial<Pick<Instance, 'state' | 'address' | 'positions'>>): void
+  update(change: Partial<Pick<Instance, 'state' | 'address' | 'epoch' | 'positions'>>): void
   withdraw(): Promise<void>
 }
 

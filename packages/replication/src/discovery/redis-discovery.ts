@@ -197,6 +197,12 @@ export class RedisDiscovery implements Discovery {
 }
 
 function fingerprint(known: ReadonlyMap<string, Known>): string {
-  const shown = [...known.values()].map(({ instance }) => [instance.instance, instance.class, instance.address, instance.state])
+  const shown = [...known.values()].map(({ instance }) => [
+    instance.instance,
+    instance.class,
+    instance.address,
+    instance.state,
+    instance.epoch,
+  ])
   return JSON.stringify(shown.sort(([a], [b]) => (a! < b! ? -1 : 1)))
 }

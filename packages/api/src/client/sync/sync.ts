@@ -13,6 +13,7 @@ export const sync = defineEndpoint({
   auth: 'accessToken',
   servedBy: ['sync'],
   affinity: 'user',
+  longPoll: true,
   query: z.object({
     filter: z.string().optional(),
     since: z.string().optional(),
