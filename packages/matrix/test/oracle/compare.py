@@ -76,6 +76,7 @@ def resolve(room, version, states, store):
 def compare(room, counts):
     version = KNOWN_ROOM_VERSIONS[room["version"]]
     events, auth = {}, {}
+    counts["rooms"] += 1
     for given in room["events"]:
         event = make_event_from_dict(given["pdu"], version)
         events[given["id"]], auth[given["id"]] = event, set(given["auth"])
@@ -103,6 +104,7 @@ def compare(room, counts):
         ours = {(t, k): i for t, k, i in resolution["resolved"]}
         theirs = dict(resolve(room, version, states, store))
         counts["resolutions"] += 1
+        counts["contested"] += any(state != states[0] for state in states)
         if ours != theirs:
             yield "resolution", [(k, ours.get(k), theirs.get(k)) for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)]
 
@@ -110,12 +112,11 @@ def compare(room, counts):
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         rooms = json.load(file)
-    counts = collections.Counter()
-    differences = [(room["version"], *found) for room in rooms for found in compare(room, counts)]
-    print(dict(counts), "differences:", len(differences))
-    for difference in differences[:20]:
-        print(difference)
-    sys.exit(1 if differences else 0)
+    counts = collections.defaultdict(collections.Counter)
+    differences = [
+        (room["version"], room["name"], *found) for room in rooms for found in compare(room, counts[room["version"]])
+    ]
+    json.dump({"counts": counts, "differences": differences}, sys.stdout)
 
 
 main()

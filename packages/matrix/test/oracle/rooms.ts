@@ -18,6 +18,7 @@ import {
   StateMap,
   StateResolution,
   serverNameOf,
+  signJson,
 } from '../../src/index.ts'
 
 type StateIds = StateMap<string>
@@ -29,6 +30,7 @@ interface Place {
 const USERS = ['@alice:one', '@bob:one', '@carol:two', '@dave:two', '@eve:three']
 const KEY = 'ed25519:1'
 const signers = new Map(['one', 'two', 'three'].map((server, i) => [server, makeSigner(server, KEY, new Uint8Array(32).fill(i + 1))]))
+const identityServers = [makeSigner('id', KEY, new Uint8Array(32).fill(8)), makeSigner('id', KEY, new Uint8Array(32).fill(9))] as const
 
 let seed = Number(process.argv[2] ?? 1)
 const rooms = Number(process.argv[3] ?? 100)
@@ -150,11 +152,11 @@ class RandomRoom {
     const dice = random()
     if (dice < 0.3) {
       const more: JsonObject = {}
-      if (chance(0.3)) more.join_authorised_via_users_server = pick(USERS)
+      if (chance(0.5)) more.join_authorised_via_users_server = pick(USERS)
       if (chance(0.3)) more.displayname = String(below(100))
       return membership('join', chance(0.95) ? sender : target, more)
     }
-    if (dice < 0.4) return membership('invite', target)
+    if (dice < 0.4) return membership('invite', target, chance(0.3) ? { third_party_invite: this.#thirdPartyInvite(target) } : {})
     if (dice < 0.5) return membership('leave', target)
     if (dice < 0.55) return membership('leave', sender)
     if (dice < 0.62) return membership('ban', target)
@@ -164,11 +166,19 @@ class RandomRoom {
       return this.add(at, 'm.room.power_levels', '', sender, this.#levels(current === undefined ? undefined : this.event(current).content))
     }
     if (dice < 0.84) return this.add(at, 'm.room.join_rules', '', sender, { join_rule: this.#joinRule() })
-    if (dice < 0.92) return this.add(at, pick(['m.room.topic', 'm.room.name']), '', sender, { x: below(10) })
-    if (dice < 0.94) return this.add(at, 'm.room.aliases', serverNameOf(sender), sender, { aliases: [] })
-    if (dice < 0.96) return this.add(at, 'x', chance(0.5) ? target : sender, sender, {})
-    if (dice < 0.98) return this.add(at, 'm.room.third_party_invite', 't', sender, { public_key: 'x' })
+    if (dice < 0.91) return this.add(at, pick(['m.room.topic', 'm.room.name']), '', sender, { x: below(10) })
+    if (dice < 0.93) return this.add(at, 'm.room.aliases', serverNameOf(sender), sender, { aliases: [] })
+    if (dice < 0.95) return this.add(at, 'x', chance(0.5) ? target : sender, sender, {})
+    if (dice < 0.99) {
+      const keys: JsonObject[] = [{ public_key: identityServers[0].publicKey }]
+      return this.add(at, 'm.room.third_party_invite', 't', sender, chance(0.5) ? (keys[0] as JsonObject) : { public_keys: keys })
+    }
     return this.add(at, 'm.room.message', undefined, sender, { body: 'é' })
+  }
+
+  #thirdPartyInvite(target: string): JsonObject {
+    const signed = { mxid: chance(0.9) ? target : pick(USERS), token: chance(0.9) ? 't' : 'u' }
+    return { display_name: 'x', signed: signJson(signed, identityServers[chance(0.8) ? 0 : 1]) }
   }
 
   #joinRule(): string {
@@ -189,7 +199,7 @@ class RandomRoom {
     content.users ??= {}
     for (let i = below(3); i > 0; i--) change(content.users as JsonObject, pick(USERS))
     for (let i = below(3); i > 0; i--) {
-      change(content, pick(['ban', 'kick', 'invite', 'redact', 'state_default', 'events_default', 'users_default']))
+      change(content, pick(['ban', 'kick', 'invite', 'invite', 'redact', 'state_default', 'events_default', 'users_default']))
     }
     for (const [property, keys] of [
       ['events', ['m.room.topic', 'm.room.name', 'x', 'm.room.power_levels']],
@@ -204,7 +214,7 @@ class RandomRoom {
 }
 
 function randomRoom(index: number): JsonValue {
-  const version = requireRoomVersion(only ?? String(1 + below(12)))
+  const version = requireRoomVersion(only ?? String(1 + (index % 12)))
   const room = new RandomRoom(version, `r${index}`)
   const trunk = room.run(room.create(), 4 + below(12))
   const branches = Array.from({ length: 2 + below(3) }, () => room.run(trunk, 1 + below(10)))
@@ -214,6 +224,7 @@ function randomRoom(index: number): JsonValue {
   const again = [room.run(merged, 1 + below(8)), room.run(merged, 1 + below(8)), branches[0] as Place]
   const list = (state: StateIds): JsonValue => [...state.entries()]
   return {
+    name: `r${index}`,
     version: version.id,
     roomId: room.roomId as string,
     events: [...room.events.values()].map(({ pdu, eventId, authEvents }) => ({

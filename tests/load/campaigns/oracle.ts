@@ -1,0 +1,93 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdtempSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { root } from '../paths.ts'
+import { ensureVenv } from '../venv.ts'
+import { type Campaign, markdownTable, type Outcome } from './campaign.ts'
+
+/** What compare.py prints of some rooms, by room version. */
+interface Compared {
+  readonly counts: Readonly<Record<string, Readonly<Record<Count, number>>>>
+  /** Each begins with the room version, the seed of its batch and the room's name. */
+  readonly differences: ReadonlyArray<readonly unknown[]>
+}
+
+const versions = Array.from({ length: 12 }, (_, index) => String(index + 1))
+const countNames = ['rooms', 'events', 'allowed', 'refused', 'resolutions', 'contested'] as const
+type Count = (typeof countNames)[number]
+
+const run = promisify(execFile)
+const folder = join(root, 'packages', 'matrix', 'test', 'oracle')
+const requirements = join(folder, 'requirements.txt')
+/** Rooms that one pair of processes makes and compares: enough that Python's 2 s of start are few, some 70 MB of JSON. */
+const BATCH = 1000
+
+/** Event auth and state resolution of random rooms, beside Synapse's own. */
+export const oracle: Campaign = {
+  about:
+    'Random rooms of all versions, each a DAG with forks and merges and with concurrent changes of power levels, join rules, bans, ' +
+    "knocks and memberships: every event's id, content hash, redaction and verdict of auth, and every state resolution, as packages/matrix " +
+    'has them and as Synapse has them. How it works, and which differences are known, is in packages/matrix/test/oracle/README.md.',
+  options: { dags: '20000', seed: '1' },
+  async run({ dags, seed }) {
+    const total = Number(dags)
+    const python = join(await ensureVenv('synapse-oracle', requirements), 'bin', 'python')
+    const scratch = mkdtempSync(join(tmpdir(), 'weft-oracle-'))
+    const found: Compared[] = []
+    let next = 0
+    const lane = async () => {
+      while (next < total) {
+        const first = next
+        next += BATCH
+        found.push(await batch(python, scratch, `${seed}:${first}`, Math.min(BATCH, total - first)))
+        process.stderr.write(`${found.reduce((sum, one) => sum + sumOf(one, 'rooms'), 0)} of ${total} DAGs\n`)
+      }
+    }
+    try {
+      await Promise.all(Array.from({ length: availableParallelism() }, lane))
+    } finally {
+      await rm(scratch, { recursive: true, force: true })
+    }
+    return report(found, total, seed as string)
+  },
+}
+
+async function batch(python: string, scratch: string, seed: string, count: number): Promise<Compared> {
+  // The generator's seed is 32 bits: hashed, so that neighbouring batches do not run on neighbouring states.
+  const number = createHash('sha256').update(seed).digest().readUInt32BE()
+  const file = join(scratch, `${number}.json`)
+  const options = { maxBuffer: 1 << 30 }
+  const { stdout: rooms } = await run(process.execPath, [join(folder, 'rooms.ts'), String(number), String(count)], options)
+  await writeFile(file, rooms)
+  const { stdout } = await run(python, [join(folder, 'compare.py'), file], options)
+  await rm(file)
+  const compared = JSON.parse(stdout) as Compared
+  return { ...compared, differences: compared.differences.map(([version, ...rest]) => [version, `seed ${number}`, ...rest]) }
+}
+
+function sumOf({ counts }: Compared, name: Count, version?: string): number {
+  return Object.entries(counts).reduce((sum, [of, figures]) => sum + (version === undefined || of === version ? figures[name] : 0), 0)
+}
+
+function report(found: readonly Compared[], wanted: number, seed: string): Outcome {
+  const differences = found.flatMap((one) => one.differences)
+  const row = (version?: string) => [
+    version ?? 'all',
+    ...countNames.map((name) => found.reduce((sum, one) => sum + sumOf(one, name, version), 0)),
+    differences.filter(([of]) => version === undefined || of === version).length,
+  ]
+  const rows = [...versions.map((version) => row(version)), row()]
+  const head = ['version', 'DAGs', 'events', 'auth: allowed', 'auth: refused', 'resolutions', 'contested', 'differences']
+  const shown = differences.slice(0, 20).map((difference) => `    ${JSON.stringify(difference).slice(0, 1000)}`)
+  return {
+    checks: rows.map(([version, dags, ...figures]) => ({
+      name: version === 'all' ? `${wanted} DAGs` : `version ${version}`,
+      ok: figures.at(-1) === 0 && (version === 'all' ? dags === wanted : Number(dags) > 0),
+    })),
+    figures: [`Base seed ${seed}.`, '', markdownTable(head, rows), ...(shown.length === 0 ? [] : ['', ...shown])].join('\n'),
+  }
+}
