@@ -1,34 +1,8 @@
 import type { CurrentStateDeltasRow, EventsRow } from '@weft/replication'
-import {
-  type BoundSql,
-  CommitOutcomeUnknown,
-  type EventRow,
-  type EventsReader,
-  eventsWriter,
-  isConnectionError,
-  type MembershipRow,
-  membershipsWriter,
-  type RoomRow,
-  roomsWriter,
-  type StateDeltaRow,
-  type StateGroupRow,
-  stateWriter,
-} from '@weft/storage'
-import type { PreparedEvent } from './append-event.ts'
+import { type BoundSql, CommitOutcomeUnknown, type EventsReader, isConnectionError } from '@weft/storage'
+import { type Assembled, assembleBatch, eventsIn, positionsOf, probeOf, type Submission } from './assemble-batch.ts'
 import type { RoomHead } from './room-head.ts'
-import type { NewStateKey, StateKeys } from './state-keys.ts'
-
-/** What one request wants committed: events of one room, all or none. */
-export interface Submission {
-  readonly head: RoomHead
-  readonly events: readonly PreparedEvent[]
-  /** A room that comes into being with these events. */
-  readonly newRoom?: RoomRow
-  /** Further statements of the same transaction, an alias for example. */
-  readonly extra?: readonly BoundSql[]
-  /** Commits in a transaction of its own: a submission that failed with others before. */
-  readonly alone?: boolean
-}
+import type { StateKeys } from './state-keys.ts'
 
 /** Stream positions given to a batch (`StreamWriter.reserve` of packages/replication). */
 export interface EventsReservation {
@@ -36,7 +10,7 @@ export interface EventsReservation {
   /** The fence and the stored position, to stand at the end of the transaction. */
   positionStatements(): BoundSql[]
   /** After the commit: what to announce, events with their client texts. */
-  complete(committed: { events: EventsRow[]; texts: string[]; currentStateDeltas: CurrentStateDeltasRow[] }): void
+  complete(committed: { events: EventsRow[]; texts: Array<string | undefined>; currentStateDeltas: CurrentStateDeltasRow[] }): void
   abandon(): void
 }
 
@@ -169,7 +143,7 @@ export class CommitLoop {
     while (n < this.#waiting.length) {
       const { submission } = this.#waiting[n] as Waiting
       if (submission.alone) break
-      events += submission.events.length
+      events += eventsIn(submission)
       if (n > 0 && events > this.#maxBatchEvents) break
       n++
     }
@@ -184,16 +158,17 @@ export class CommitLoop {
       return false
     })
     if (batch.length === 0) return
-    const total = batch.reduce((sum, { submission }) => sum + submission.events.length, 0)
+    const submissions = batch.map(({ submission }) => submission)
     const started = performance.now()
     let reservation: EventsReservation
     try {
-      reservation = this.#options.reserve(total)
+      reservation = this.#options.reserve(submissions.reduce((sum, submission) => sum + positionsOf(submission), 0))
     } catch (error) {
       this.#failBatch(batch, error)
       return
     }
-    const assembled = assemble(batch, reservation, this.#options.stateKeys, this.#options.now())
+    const assembled: Assembled = assembleBatch(submissions, reservation.ids, this.#options.stateKeys, this.#options.now())
+    assembled.statements.push(...reservation.positionStatements())
     try {
       await this.#options.db.commitPipeline(assembled.statements)
     } catch (error) {
@@ -213,13 +188,13 @@ export class CommitLoop {
     }
     reservation.complete({ events: assembled.rows, texts: assembled.texts, currentStateDeltas: assembled.deltaRows })
     this.#options.stateKeys.written(assembled.newKeys)
-    for (const { submission } of batch) if (submission.events.length > 0) submission.head.storedFork = false
+    for (const [head, listed] of assembled.forks) head.storedFork = listed.length > 0
     for (const { submission, resolve } of batch) {
       this.#options.onSettled(submission.head)
       resolve()
     }
     this.#options.metrics?.batch({
-      events: total,
+      events: submissions.reduce((sum, submission) => sum + eventsIn(submission), 0),
       submissions: batch.length,
       statements: assembled.statements.length,
       seconds: (performance.now() - started) / 1000,
@@ -231,12 +206,13 @@ export class CommitLoop {
    * it is gone, so that the answer is final. Waits as long as PostgreSQL is away: until then nobody can be told anything.
    */
   async #hasLanded(error: CommitOutcomeUnknown, batch: readonly Waiting[]): Promise<boolean> {
-    const eventId = batch.flatMap(({ submission }) => submission.events)[0]?.built.eventId
-    if (eventId === undefined) return false
+    const probe = batch.map(({ submission }) => probeOf(submission)).find((found) => found !== undefined)
+    if (probe === undefined) return false
     for (;;) {
       try {
         await this.#options.db.endBackend(error)
-        return (await this.#options.events.idsThatExist([eventId])).size > 0
+        const found = (await this.#options.events.idsThatExist([probe.eventId])).get(probe.eventId)
+        return found !== undefined && found.outlier === probe.outlier
       } catch (cause) {
         if (!isConnectionError(cause)) throw cause
         await this.#options.pause(UNREACHABLE_RETRY_MS)
@@ -258,158 +234,4 @@ export class CommitLoop {
     this.#options.onSettled(waiting.submission.head)
     waiting.reject(error)
   }
-}
-
-interface Assembled {
-  readonly statements: BoundSql[]
-  readonly rows: EventsRow[]
-  readonly texts: string[]
-  readonly deltaRows: CurrentStateDeltasRow[]
-  readonly newKeys: NewStateKey[]
-}
-
-/** Makes the statements and the announcement of a batch. */
-function assemble(batch: readonly Waiting[], reservation: EventsReservation, stateKeys: StateKeys, now: number): Assembled {
-  const events: EventRow[] = []
-  const rows: EventsRow[] = []
-  const texts: string[] = []
-  const txns: Array<{ key: Buffer; eventNid: number }> = []
-  const newRooms: RoomRow[] = []
-  const newKeys = new Map<number, NewStateKey>()
-  const groups: StateGroupRow[] = []
-  const deltas: StateDeltaRow[] = []
-  const deltaRows: CurrentStateDeltasRow[] = []
-  const redactions: Array<{ redactsNid: number; eventNid: number }> = []
-  // One row per key in a statement: a later event of the batch takes the earlier one's place.
-  const current = new Map<number, Map<number, number>>()
-  const memberships = new Map<number, Map<string, Omit<MembershipRow, 'forgotten'>>>()
-  const forksToClear = new Set<number>()
-  const extra: BoundSql[] = []
-  let next = 0
-
-  for (const { submission } of batch) {
-    const { head } = submission
-    if (submission.newRoom !== undefined) newRooms.push(submission.newRoom)
-    if (submission.extra !== undefined) extra.push(...submission.extra)
-    if (head.storedFork && submission.events.length > 0) forksToClear.add(head.roomNid)
-    for (const event of submission.events) {
-      const position = reservation.ids[next++] as number
-      const { proposal, built, change } = event
-      events.push({
-        eventNid: event.eventNid,
-        roomNid: head.roomNid,
-        streamOrdering: position,
-        depth: event.depth,
-        stateGroup: event.stateGroup,
-        redactedBy: undefined,
-        replacesState: change?.prevEventNid,
-        originServerTs: proposal.originServerTs,
-        outlier: false,
-        softFailed: false,
-        eventId: built.eventId,
-        type: proposal.type,
-        stateKey: proposal.stateKey,
-        sender: proposal.sender,
-        rejectionReason: undefined,
-        json: built.clientJson,
-        envelope: built.envelopeJson,
-      })
-      texts.push(built.clientJson)
-      rows.push(announced(position, head, event))
-      if (proposal.txn !== undefined) txns.push({ key: proposal.txn.key, eventNid: event.eventNid })
-      const redactsNid = proposal.redacts?.eventNid
-      if (redactsNid !== undefined) redactions.push({ redactsNid, eventNid: event.eventNid })
-      if (change === undefined) continue
-
-      if (stateKeys.isUnwritten(change.type, change.stateKey)) {
-        newKeys.set(change.stateKeyNid, { nid: change.stateKeyNid, type: change.type, stateKey: change.stateKey })
-      }
-      groups.push(change.group)
-      nested(current, head.roomNid).set(change.stateKeyNid, event.eventNid)
-      deltas.push({
-        streamId: position,
-        roomNid: head.roomNid,
-        type: change.type,
-        stateKey: change.stateKey,
-        eventNid: event.eventNid,
-        prevEventNid: change.prevEventNid,
-      })
-      deltaRows.push({
-        position,
-        roomNid: head.roomNid,
-        roomId: head.roomId,
-        type: change.type,
-        stateKey: change.stateKey,
-        eventNid: event.eventNid,
-        eventId: built.eventId,
-        prevEventNid: change.prevEventNid,
-        membership: change.membership,
-      })
-      if (change.membership !== undefined) {
-        nested(memberships, head.roomNid).set(change.stateKey, {
-          userId: change.stateKey,
-          roomNid: head.roomNid,
-          membership: change.membership,
-          eventNid: event.eventNid,
-          eventStreamOrdering: position,
-        })
-      }
-    }
-  }
-
-  const statements: BoundSql[] = []
-  if (newRooms.length > 0) statements.push(roomsWriter.insert(newRooms))
-  if (newKeys.size > 0) statements.push(stateWriter.insertKeys([...newKeys.values()]))
-  if (events.length > 0) statements.push(eventsWriter.insert(events))
-  if (txns.length > 0) statements.push(eventsWriter.insertTxns(txns, now))
-  if (groups.length > 0) statements.push(stateWriter.insertGroups(groups))
-  if (current.size > 0) {
-    const entries = [...current].flatMap(([roomNid, keys]) =>
-      [...keys].map(([stateKeyNid, eventNid]) => ({ roomNid, stateKeyNid, eventNid })),
-    )
-    statements.push(stateWriter.upsertCurrent(entries))
-  }
-  if (memberships.size > 0) statements.push(membershipsWriter.upsert([...memberships.values()].flatMap((users) => [...users.values()])))
-  if (deltas.length > 0) statements.push(stateWriter.insertDeltas(deltas))
-  if (redactions.length > 0) statements.push(eventsWriter.setRedactedBy(redactions))
-  if (forksToClear.size > 0) statements.push(eventsWriter.clearExtremities([...forksToClear]))
-  statements.push(...extra, ...reservation.positionStatements())
-  return { statements, rows, texts, deltaRows, newKeys: [...newKeys.values()] }
-}
-
-function announced(position: number, head: RoomHead, event: PreparedEvent): EventsRow {
-  const { proposal, built, change, relation } = event
-  const row: EventsRow = {
-    position,
-    eventNid: event.eventNid,
-    eventId: built.eventId,
-    roomNid: head.roomNid,
-    roomId: head.roomId,
-    type: proposal.type,
-    sender: proposal.sender,
-    depth: event.depth,
-    originServerTs: proposal.originServerTs,
-  }
-  if (proposal.stateKey !== undefined) row.stateKey = proposal.stateKey
-  if (change?.membership !== undefined) row.membership = change.membership
-  if (change?.prevEventNid !== undefined) row.replacesNid = change.prevEventNid
-  if (proposal.redacts !== undefined) {
-    row.redacts = proposal.redacts.eventId
-    if (proposal.redacts.eventNid !== undefined) row.redactsNid = proposal.redacts.eventNid
-  }
-  if (relation !== undefined) row.relation = relation
-  if (proposal.txn !== undefined) {
-    row.txnId = proposal.txn.txnId
-    if (proposal.txn.deviceId !== undefined) row.txnDeviceId = proposal.txn.deviceId
-  }
-  return row
-}
-
-function nested<K, V>(maps: Map<number, Map<K, V>>, key: number): Map<K, V> {
-  let map = maps.get(key)
-  if (map === undefined) {
-    map = new Map()
-    maps.set(key, map)
-  }
-  return map
 }

@@ -65,6 +65,7 @@ export class EventWriter {
       if (missing) await this.#options.stateKeys.prepare(keys)
       const eventNid = await this.#number(this.#options.eventNids)
       const stateGroup = keys.length === 0 && head.groups.stateGroup !== undefined ? 0 : await this.#number(this.#options.stateGroups)
+      while (head.gate !== undefined) await head.gate
       // Nothing waits from here to the queue: the head that was judged is the head that is moved on.
       if (head.stale) throw new NotPrepared('the head went stale')
       const decision = decide(head)

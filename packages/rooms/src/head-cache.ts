@@ -1,6 +1,8 @@
 import { MatrixError, roomVersions, StateMap } from '@weft/matrix'
-import { contentOf, type EventsReader, type RoomsReader, type StateReader } from '@weft/storage'
+import { contentOf, type EventsReader, type RoomsReader, type StateEntryRow, type StateReader } from '@weft/storage'
+import type { IdSource } from './ids.ts'
 import { keptContent, RoomHead, type StateEntry } from './room-head.ts'
+import type { StateDelta } from './state-delta.ts'
 import { StateGroupChain } from './state-groups.ts'
 
 /** What the cache tells about itself. */
@@ -18,6 +20,7 @@ export class HeadCache {
   readonly #rooms: RoomsReader
   readonly #events: EventsReader
   readonly #state: StateReader
+  readonly #stateGroups: IdSource
   readonly #maxBytes: number
   readonly #heads = new Map<string, RoomHead>()
   readonly #sizes = new Map<string, number>()
@@ -26,10 +29,11 @@ export class HeadCache {
   #bytes = 0
   #loads = 0
 
-  constructor(options: { rooms: RoomsReader; events: EventsReader; state: StateReader; maxBytes: number }) {
+  constructor(options: { rooms: RoomsReader; events: EventsReader; state: StateReader; stateGroups: IdSource; maxBytes: number }) {
     this.#rooms = options.rooms
     this.#events = options.events
     this.#state = options.state
+    this.#stateGroups = options.stateGroups
     this.#maxBytes = options.maxBytes
   }
 
@@ -124,13 +128,23 @@ export class HeadCache {
     const extremities = forked ? fork : newest === undefined ? [] : [newest]
     const stateGroup = extremities[0]?.state_group
     const groups = stateGroup == null ? StateGroupChain.empty() : StateGroupChain.load(await this.#state.groupChain(stateGroup))
+    // What forks have between them may be the state of no event, so that no row has it.
+    const change = forked ? stateChange(groups.state(), rows) : new Map<number, number>()
+    const unwrittenGroup =
+      change.size === 0 ? undefined : groups.append((await this.#stateGroups.take(1))[0] as number, room.roomNid, change, rows.length)
     const head = new RoomHead({
       roomNid: room.roomNid,
       roomId,
       version,
       groups,
+      unwrittenGroup,
       state,
-      extremities: extremities.map((e) => ({ eventNid: e.event_nid, eventId: e.event_id, depth: e.depth })),
+      extremities: extremities.map((e) => ({
+        eventNid: e.event_nid,
+        eventId: e.event_id,
+        depth: e.depth,
+        stateGroup: e.state_group ?? undefined,
+      })),
       storedFork: forked,
     })
     this.#loads++
@@ -157,4 +171,16 @@ function incompatible(roomVersion: string): MatrixError {
   return new MatrixError('M_INCOMPATIBLE_ROOM_VERSION', `This server does not support room version ${roomVersion}`, {
     fields: { room_version: roomVersion },
   })
+}
+
+/** What has to change in a state to make it the current one. */
+function stateChange(state: StateDelta, current: ReadonlyArray<Pick<StateEntryRow, 'stateKeyNid' | 'eventNid'>>): StateDelta {
+  const change: StateDelta = new Map()
+  const gone = new Set(state.keys())
+  for (const { stateKeyNid, eventNid } of current) {
+    gone.delete(stateKeyNid)
+    if (state.get(stateKeyNid) !== eventNid) change.set(stateKeyNid, eventNid)
+  }
+  for (const key of gone) change.set(key, 0)
+  return change
 }

@@ -1,12 +1,12 @@
 export { Aliases } from './aliases.ts'
 export type { Proposal } from './append-event.ts'
+export type { Submission } from './assemble-batch.ts'
 export {
   CommitLoop,
   type CommitLoopMetrics,
   type CommitLoopOptions,
   type EventsReservation,
   NotCommitted,
-  type Submission,
 } from './commit-loop.ts'
 export { type CreateRoomRequest, RoomCreation } from './create-room.ts'
 export { RoomDirectory } from './directory.ts'
@@ -19,6 +19,7 @@ export { type MemberProfile, Memberships, type Profiles } from './memberships.ts
 export { Messages, type Sender, type TxnRequest } from './messages.ts'
 export { roomMetrics } from './metrics.ts'
 export { type RoomsReaders, roomsReaders } from './readers.ts'
+export { pageLimit, RelationReads, type RelationsPage, type RelationsQuery } from './relation-reads.ts'
 export { RoomHead } from './room-head.ts'
 export { jsonChunks, type MembersQuery, type RoomAccess, RoomReads } from './room-reads.ts'
 export { StateKeys } from './state-keys.ts'

@@ -9,12 +9,15 @@ import {
   type StateEventView,
   StateMap,
 } from '@weft/matrix'
+import type { StateGroupRow } from '@weft/storage'
 import { StateGroupChain } from './state-groups.ts'
 
 /** An event of the current state, as far as the writer needs it: for auth, for auth_events, and to write groups. */
 export interface StateEntry extends StateEventView {
   readonly stateKeyNid: number
   readonly eventNid: number
+  /** Absent for events stored before auth depths were counted, and what is built on them. */
+  readonly authDepth: number | undefined
 }
 
 /** A forward extremity. */
@@ -22,6 +25,8 @@ export interface Extremity {
   readonly eventNid: number
   readonly eventId: string
   readonly depth: number
+  /** The state after it. */
+  readonly stateGroup: number | undefined
 }
 
 // One object for all members of a kind: event auth reads nothing of a member in the state but its membership.
@@ -45,7 +50,8 @@ export class RoomHead implements AuthStateView {
   readonly roomNid: number
   readonly roomId: string
   readonly version: RoomVersion
-  readonly groups: StateGroupChain
+  #groups: StateGroupChain
+  #unwrittenGroup: StateGroupRow | undefined
   #state: StateMap<StateEntry>
   #size: number
   #extremities: readonly Extremity[]
@@ -57,12 +63,16 @@ export class RoomHead implements AuthStateView {
   pending = 0
   /** Set when a commit failed: nothing more may be built on this head. */
   stale = false
+  /** Set while forks are being worked on: who wants to build on the head waits for it, and asks again. */
+  gate: Promise<void> | undefined
 
   constructor(options: {
     roomNid: number
     roomId: string
     version: RoomVersion
     groups?: StateGroupChain
+    /** The row of the newest group, where it is not stored yet. */
+    unwrittenGroup?: StateGroupRow | undefined
     state?: StateMap<StateEntry>
     extremities?: readonly Extremity[]
     storedFork?: boolean
@@ -70,7 +80,8 @@ export class RoomHead implements AuthStateView {
     this.roomNid = options.roomNid
     this.roomId = options.roomId
     this.version = options.version
-    this.groups = options.groups ?? StateGroupChain.empty()
+    this.#groups = options.groups ?? StateGroupChain.empty()
+    this.#unwrittenGroup = options.unwrittenGroup
     this.#state = options.state ?? new StateMap()
     this.#size = this.#state.size
     this.#extremities = options.extremities ?? []
@@ -83,6 +94,29 @@ export class RoomHead implements AuthStateView {
   withRoomId(roomId: string): RoomHead {
     const { roomNid, version, groups } = this
     return new RoomHead({ roomNid, roomId, version, groups, state: this.#state, extremities: this.#extremities })
+  }
+
+  /** The chain of the current state's group. */
+  get groups(): StateGroupChain {
+    return this.#groups
+  }
+
+  /** The row of the newest group, where it is not stored yet: a state that forks have between them. */
+  get unwrittenGroup(): StateGroupRow | undefined {
+    return this.#unwrittenGroup
+  }
+
+  /** The same, for the commit that now writes it. */
+  takeUnwrittenGroup(): StateGroupRow | undefined {
+    const row = this.#unwrittenGroup
+    this.#unwrittenGroup = undefined
+    return row
+  }
+
+  /** Enters the group that the current state is from now on. */
+  setGroups(groups: StateGroupChain, unwritten: StateGroupRow | undefined): void {
+    this.#groups = groups
+    this.#unwrittenGroup = unwritten
   }
 
   get(type: string, stateKey: string): StateEntry | undefined {
@@ -135,14 +169,29 @@ export class RoomHead implements AuthStateView {
     if (entry.type === 'm.room.power_levels' || entry.type === 'm.room.create') this.#powerLevels = undefined
   }
 
+  /** Takes a key out of the state, as only state resolution does. */
+  removeState(type: string, stateKey: string): void {
+    const before = this.#state.get(type, stateKey)
+    if (before === undefined) return
+    this.#size--
+    this.#contentBytes -= contentBytes(type, before.content)
+    this.#state.delete(type, stateKey)
+    if (type === 'm.room.power_levels' || type === 'm.room.create') this.#powerLevels = undefined
+  }
+
   /** Enters an event that was built on all extremities: it is the only one now. */
   advance(extremity: Extremity): void {
     this.#extremities = [extremity]
   }
 
+  /** Enters the extremities after events that were built on some of them. */
+  fork(extremities: readonly Extremity[]): void {
+    this.#extremities = extremities
+  }
+
   /** Rough size in memory, in bytes. */
   get bytes(): number {
-    return 1000 + this.#size * 260 + this.#contentBytes + this.groups.bytes
+    return 1000 + this.#size * 260 + this.#contentBytes + this.#groups.bytes
   }
 }
 

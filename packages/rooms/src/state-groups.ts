@@ -1,5 +1,5 @@
 import type { StateGroupRow } from '@weft/storage'
-import { applyDelta, decodeDelta, encodeDelta, mergeDeltas, type StateDelta } from './state-delta.ts'
+import { applyDelta, decodeDelta, encodeDelta, findInDelta, mergeDeltas, type StateDelta } from './state-delta.ts'
 
 /**
  * State groups reach back in steps of 1, 16, 256 …: a group at height h builds on the one at h - 16^k, for the largest 16^k
@@ -9,15 +9,46 @@ import { applyDelta, decodeDelta, encodeDelta, mergeDeltas, type StateDelta } fr
  */
 const FANOUT = 16
 
-/** A step of the chain behind the current group: a group and its delta, newest first. */
-interface Link {
+/** A step of the chain behind the current group: a group and its delta, decoded when somebody needs all of it. */
+class Link {
   readonly stateGroup: number
   readonly height: number
-  readonly delta: StateDelta
+  #delta: StateDelta | undefined
+  #bytes: Buffer | undefined
+
+  constructor(stateGroup: number, height: number, delta: StateDelta | Buffer) {
+    this.stateGroup = stateGroup
+    this.height = height
+    if (delta instanceof Map) this.#delta = delta
+    else this.#bytes = delta
+  }
+
+  get delta(): StateDelta {
+    this.#delta ??= decodeDelta(this.#bytes as Buffer)
+    this.#bytes = undefined
+    return this.#delta
+  }
+
+  /** What the delta says of these keys, without decoding it whole. */
+  find(keys: ReadonlySet<number>, found: Map<number, number>): void {
+    if (this.#bytes !== undefined) {
+      findInDelta(this.#bytes, keys, found)
+      return
+    }
+    for (const key of keys) {
+      const event = this.#delta?.get(key)
+      if (event !== undefined && !found.has(key)) found.set(key, event)
+    }
+  }
+
+  get bytes(): number {
+    return 80 + (this.#bytes?.length ?? (this.#delta as StateDelta).size * 40)
+  }
 }
 
-/** The chain of a room's newest state group: what is needed to write the next one without reading. */
+/** The chain of a state group: what is needed to write the next one without reading. */
 export class StateGroupChain {
+  /** Newest first. */
   #links: Link[]
 
   private constructor(links: Link[]) {
@@ -30,12 +61,17 @@ export class StateGroupChain {
 
   /** @param rows the group and all it builds on, newest first (`StateReader.groupChain`) */
   static load(rows: readonly StateGroupRow[]): StateGroupChain {
-    return new StateGroupChain(rows.map((row) => ({ stateGroup: row.stateGroup, height: row.height, delta: decodeDelta(row.delta) })))
+    return new StateGroupChain(rows.map((row) => new Link(row.stateGroup, row.height, row.delta)))
   }
 
   /** The newest group. */
   get stateGroup(): number | undefined {
     return this.#links[0]?.stateGroup
+  }
+
+  /** The newest group and all it builds on. */
+  get stateGroups(): number[] {
+    return this.#links.map((link) => link.stateGroup)
   }
 
   /** The whole state: state_key_nid to event_nid. */
@@ -45,6 +81,19 @@ export class StateGroupChain {
     return state
   }
 
+  /** What the state has at these keys; those it has not are left out. */
+  at(keys: Iterable<number>): Map<number, number> {
+    const found = new Map<number, number>()
+    const open = new Set(keys)
+    for (const link of this.#links) {
+      if (open.size === 0) break
+      link.find(open, found)
+      for (const key of open) if (found.has(key)) open.delete(key)
+    }
+    for (const [key, event] of found) if (event === 0) found.delete(key)
+    return found
+  }
+
   /** An independent copy: groups of a fork go their own way. */
   clone(): StateGroupChain {
     return new StateGroupChain([...this.#links])
@@ -52,9 +101,7 @@ export class StateGroupChain {
 
   /** Rough size in memory, in bytes. */
   get bytes(): number {
-    let entries = 0
-    for (const link of this.#links) entries += link.delta.size
-    return entries * 40 + this.#links.length * 80
+    return this.#links.reduce((sum, link) => sum + link.bytes, 0)
   }
 
   /**
@@ -74,11 +121,11 @@ export class StateGroupChain {
     if (base !== undefined && dropped > 0 && delta.size * 2 > stateSize) {
       const whole = mergeDeltas(this.state(), change)
       for (const [key, event] of whole) if (event === 0) whole.delete(key)
-      this.#links = [{ stateGroup, height, delta: whole }]
+      this.#links = [new Link(stateGroup, height, whole)]
       return { stateGroup, roomNid, prevStateGroup: undefined, height, delta: encodeDelta(whole) }
     }
     if (base === undefined) for (const [key, event] of delta) if (event === 0) delta.delete(key)
-    this.#links = [{ stateGroup, height, delta }, ...this.#links.slice(dropped)]
+    this.#links = [new Link(stateGroup, height, delta), ...this.#links.slice(dropped)]
     return { stateGroup, roomNid, prevStateGroup: base?.stateGroup, height, delta: encodeDelta(delta) }
   }
 }

@@ -55,7 +55,8 @@ export class RoomsRig {
     this.events = new EventsReader(db)
     this.state = new StateReader(db)
     const membershipsReader = new MembershipsReader(db)
-    this.heads = new HeadCache({ rooms: this.rooms, events: this.events, state: this.state, maxBytes: headBytes })
+    const stateGroups = new IdBlocks(db, 'state_group_seq', 1000)
+    this.heads = new HeadCache({ rooms: this.rooms, events: this.events, state: this.state, stateGroups, maxBytes: headBytes })
     const stateKeys = new StateKeys(this.state, new IdBlocks(db, 'state_key_nid_seq', 100))
     this.loop = new CommitLoop({
       db,
@@ -90,7 +91,7 @@ export class RoomsRig {
       stateKeys,
       firstFormat: new FirstFormat({ events: this.events, serverName: SERVER, randomId: environment.randomId }),
       eventNids: new IdBlocks(db, 'event_nid_seq', 1000),
-      stateGroups: new IdBlocks(db, 'state_group_seq', 1000),
+      stateGroups,
       roomNids: new IdBlocks(db, 'room_nid_seq', 10),
       signer: makeSigner(SERVER, 'ed25519:1', Buffer.alloc(32, 7)),
       confirmWriter: async () => {},

@@ -23,10 +23,12 @@ export interface EventRow {
   readonly rejectionReason: string | undefined
   readonly json: string
   readonly envelope: string
+  /** One more than the greatest of its auth events, 0 without any; absent where one of theirs is. */
+  readonly authDepth: number | undefined
 }
 
 /** An event without the envelope, which only federation, redaction and new events built on it read. */
-export type ClientEventRow = Omit<EventRow, 'envelope'>
+export type ClientEventRow = Omit<EventRow, 'envelope' | 'authDepth'>
 
 type Columns = {
   event_nid: number
@@ -52,13 +54,13 @@ export const CLIENT_EVENT_COLUMNS = `event_nid, room_nid, stream_ordering, depth
 
 const byNids = sql<Columns>('events.byNids', `SELECT ${CLIENT_EVENT_COLUMNS} FROM events WHERE event_nid = ANY($1::bigint[])`)
 const byIds = sql<Columns>('events.byIds', `SELECT ${CLIENT_EVENT_COLUMNS} FROM events WHERE event_id = ANY($1::text[])`)
-const fullByNids = sql<Columns & { envelope: string }>(
+const fullByNids = sql<Columns & { envelope: string; auth_depth: number | null }>(
   'events.fullByNids',
-  `SELECT ${CLIENT_EVENT_COLUMNS}, envelope FROM events WHERE event_nid = ANY($1::bigint[])`,
+  `SELECT ${CLIENT_EVENT_COLUMNS}, envelope, auth_depth FROM events WHERE event_nid = ANY($1::bigint[])`,
 )
-const idsThatExist = sql<{ event_id: string; event_nid: number; stream_ordering: number | null }>(
+const idsThatExist = sql<{ event_id: string; event_nid: number; stream_ordering: number | null; outlier: boolean }>(
   'events.idsThatExist',
-  'SELECT event_id, event_nid, stream_ordering FROM events WHERE event_id = ANY($1::text[])',
+  'SELECT event_id, event_nid, stream_ordering, outlier FROM events WHERE event_id = ANY($1::text[])',
 )
 const pageBack = sql<Columns>(
   'events.pageBack',
@@ -85,9 +87,17 @@ const forkExtremities = sql<{ event_nid: number; event_id: string; depth: number
 const insert = sql(
   'events.insert',
   `INSERT INTO events (event_nid, room_nid, stream_ordering, depth, state_group, replaces_state, origin_server_ts, event_id, type,
-     state_key, sender, json, envelope, outlier, soft_failed, rejection_reason)
+     state_key, sender, json, envelope, outlier, soft_failed, rejection_reason, auth_depth)
    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
-     $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bool[], $15::bool[], $16::text[])`,
+     $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bool[], $15::bool[], $16::text[], $17::int[])`,
+)
+const placeOutliers = sql(
+  'events.placeOutliers',
+  `UPDATE events e SET stream_ordering = p.stream_ordering, state_group = p.state_group, replaces_state = p.replaces_state, outlier = false,
+     soft_failed = p.soft_failed, rejection_reason = p.rejection_reason
+   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bool[], $6::text[])
+     AS p(event_nid, stream_ordering, state_group, replaces_state, soft_failed, rejection_reason)
+   WHERE e.event_nid = p.event_nid AND e.outlier`,
 )
 const setRedactedBy = sql(
   'events.setRedactedBy',
@@ -130,14 +140,24 @@ export class EventsReader {
   async fullByNids(nids: readonly number[]): Promise<Map<number, EventRow>> {
     if (nids.length === 0) return new Map()
     return new Map(
-      (await this.#db.query(fullByNids, [nids])).map((row) => [row.event_nid, { ...toClientEventRow(row), envelope: row.envelope }]),
+      (await this.#db.query(fullByNids, [nids])).map((row) => [
+        row.event_nid,
+        { ...toClientEventRow(row), envelope: row.envelope, authDepth: row.auth_depth ?? undefined },
+      ]),
     )
   }
 
   /** Which of these ids are stored, for settling a COMMIT of unknown outcome. */
-  async idsThatExist(eventIds: readonly string[]): Promise<Map<string, { eventNid: number; streamOrdering: number | undefined }>> {
+  async idsThatExist(
+    eventIds: readonly string[],
+  ): Promise<Map<string, { eventNid: number; streamOrdering: number | undefined; outlier: boolean }>> {
     const rows = await this.#db.query(idsThatExist, [eventIds])
-    return new Map(rows.map((row) => [row.event_id, { eventNid: row.event_nid, streamOrdering: row.stream_ordering ?? undefined }]))
+    return new Map(
+      rows.map((row) => [
+        row.event_id,
+        { eventNid: row.event_nid, streamOrdering: row.stream_ordering ?? undefined, outlier: row.outlier },
+      ]),
+    )
   }
 
   /**
@@ -172,7 +192,7 @@ export class EventsReader {
 export const eventsWriter = {
   insert(events: readonly EventRow[]): BoundSql {
     const n = events.length
-    const columns: unknown[][] = Array.from({ length: 16 }, () => new Array(n))
+    const columns: unknown[][] = Array.from({ length: 17 }, () => new Array(n))
     for (let i = 0; i < n; i++) {
       const e = events[i] as EventRow
       const values = [
@@ -192,11 +212,24 @@ export const eventsWriter = {
         e.outlier,
         e.softFailed,
         e.rejectionReason ?? null,
+        e.authDepth ?? null,
       ]
       for (let c = 0; c < values.length; c++) (columns[c] as unknown[])[i] = values[c]
     }
     return { sql: insert, values: columns }
   },
+  /** Gives outliers their place in the room's history. What they are stays as it was stored. */
+  placeOutliers: (events: readonly EventRow[]): BoundSql => ({
+    sql: placeOutliers,
+    values: [
+      events.map((e) => e.eventNid),
+      events.map((e) => e.streamOrdering ?? null),
+      events.map((e) => e.stateGroup ?? null),
+      events.map((e) => e.replacesState ?? null),
+      events.map((e) => e.softFailed),
+      events.map((e) => e.rejectionReason ?? null),
+    ],
+  }),
   setRedactedBy: (redactions: ReadonlyArray<{ redactsNid: number; eventNid: number }>): BoundSql => ({
     sql: setRedactedBy,
     values: [redactions.map((r) => r.redactsNid), redactions.map((r) => r.eventNid)],

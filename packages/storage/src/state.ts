@@ -12,6 +12,7 @@ export interface StateEntryRow {
   readonly sender: string
   readonly json: string
   readonly redactedBy: number | undefined
+  readonly authDepth: number | undefined
 }
 
 /** A state group as it is stored; `delta` is packages/rooms' encoding. */
@@ -42,11 +43,12 @@ type CurrentColumns = {
   sender: string
   json: string
   redacted_by: number | null
+  auth_depth: number | null
 }
 
 const current = sql<CurrentColumns>(
   'state.current',
-  `SELECT c.state_key_nid, k.type, k.state_key, c.event_nid, e.event_id, e.sender, e.json, e.redacted_by
+  `SELECT c.state_key_nid, k.type, k.state_key, c.event_nid, e.event_id, e.sender, e.json, e.redacted_by, e.auth_depth
    FROM current_state_events c JOIN state_keys k USING (state_key_nid) JOIN events e ON e.event_nid = c.event_nid
    WHERE c.room_nid = $1`,
 )
@@ -56,7 +58,7 @@ const currentNids = sql<{ state_key_nid: number; event_nid: number }>(
 )
 const currentOfTypes = sql<CurrentColumns>(
   'state.currentOfTypes',
-  `SELECT c.state_key_nid, k.type, k.state_key, c.event_nid, e.event_id, e.sender, e.json, e.redacted_by
+  `SELECT c.state_key_nid, k.type, k.state_key, c.event_nid, e.event_id, e.sender, e.json, e.redacted_by, e.auth_depth
    FROM state_keys k JOIN current_state_events c ON c.room_nid = $1 AND c.state_key_nid = k.state_key_nid
    JOIN events e ON e.event_nid = c.event_nid
    WHERE (k.type, k.state_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))`,
@@ -78,6 +80,10 @@ const groupChain = sql<{ state_group: number; room_nid: number; prev_state_group
 const keysByNids = sql<{ state_key_nid: number; type: string; state_key: string }>(
   'state.keysByNids',
   'SELECT state_key_nid, type, state_key FROM state_keys WHERE state_key_nid = ANY($1::bigint[])',
+)
+const keysOfLazy = sql<{ state_key_nid: number }>(
+  'state.keysOfLazy',
+  `SELECT state_key_nid FROM state_keys WHERE state_key_nid = ANY($1::bigint[]) AND (type <> 'm.room.member' OR state_key = ANY($2::text[]))`,
 )
 const nidsByKeys = sql<{ state_key_nid: number; type: string; state_key: string }>(
   'state.nidsByKeys',
@@ -168,6 +174,11 @@ export class StateReader {
     return new Map(rows.map((row) => [row.state_key_nid, { type: fromPgText(row.type), stateKey: fromPgText(row.state_key) }]))
   }
 
+  /** Which of these keys a client needs that loads members lazily: all but those of other members. */
+  async keysOfLazy(nids: readonly number[], members: ReadonlySet<string>): Promise<number[]> {
+    return (await this.#db.query(keysOfLazy, [nids, [...members].map(toPgText)])).map((row) => row.state_key_nid)
+  }
+
   async nidsByKeys(
     keys: ReadonlyArray<readonly [type: string, stateKey: string]>,
   ): Promise<Array<{ nid: number; type: string; stateKey: string }>> {
@@ -237,5 +248,6 @@ function toEntry(row: CurrentColumns): StateEntryRow {
     sender: row.sender,
     json: row.json,
     redactedBy: row.redacted_by ?? undefined,
+    authDepth: row.auth_depth ?? undefined,
   }
 }

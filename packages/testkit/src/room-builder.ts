@@ -235,6 +235,7 @@ export class BuiltRoom {
       rejectionReason: draft.rejected,
       json: clientJson(draft, originServerTs),
       envelope: `{"auth_events":[],"depth":${this.#depth},"hashes":{"sha256":"x"},"prev_events":[],"signatures":{}}`,
+      authDepth: undefined,
     }
   }
 
