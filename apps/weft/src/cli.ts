@@ -61,7 +61,7 @@ export async function cli(argv: readonly string[]): Promise<void> {
   program
     .command('routes')
     .description('which class serves which path; as a table, or as configuration of a reverse proxy')
-    .option('--format <format>', 'table, nginx or haproxy', 'table')
+    .option('--format <format>', 'table, nginx, haproxy (the map) or haproxy-config', 'table')
     .action(async (options) => (await import('./commands/routes.ts')).routes(options))
 
   program
@@ -74,10 +74,15 @@ export async function cli(argv: readonly string[]): Promise<void> {
     await program.parseAsync(argv as string[])
   } catch (error) {
     if (error instanceof ConfigError) process.stderr.write(`The configuration is refused:\n${error.message}\n`)
-    else if (error instanceof UsageError) process.stderr.write(`weft: ${error.message}\n`)
+    else if (error instanceof UsageError || isMigrationError(error)) process.stderr.write(`weft: ${error.message}\n`)
     else process.stderr.write(`weft: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
     process.exit(error instanceof ConfigError || error instanceof UsageError ? 2 : 1)
   }
+}
+
+/** By name, so that `weft --help` does not load packages/storage. */
+function isMigrationError(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'MigrationError'
 }
 
 const CLASSES = ['router', 'writer', 'sync'] as const
