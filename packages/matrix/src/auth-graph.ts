@@ -35,10 +35,14 @@ export class AuthDifference {
   #reached = Number.POSITIVE_INFINITY
   #ordered = true
 
-  /** @param states the events of each state */
-  constructor(states: ReadonlyArray<Iterable<string>>) {
+  /**
+   * @param states the events of each state
+   * @param common events of all of them, which need not be named in each
+   */
+  constructor(states: ReadonlyArray<Iterable<string>>, common: Iterable<string> = []) {
     this.#all = (1n << BigInt(states.length)) - 1n
     const seeds = new Map<string, bigint>()
+    for (const id of common) seeds.set(id, this.#all)
     states.forEach((events, index) => {
       for (const id of events) seeds.set(id, (seeds.get(id) ?? 0n) | (1n << BigInt(index)))
     })

@@ -7,6 +7,13 @@ import { type EventsSource, type ResolutionEvent, resolveV1, resolveV2 } from '.
 /** A state as event ids. */
 export type StateIds = StateMap<string>
 
+/** States in two parts: what all of them have alike, and for each the rest. Saves a copy of the room's state for each fork. */
+export interface SeparatedStates {
+  readonly unconflicted: StateIds
+  /** Parallel to the states. A key in one of them is not in `unconflicted`. */
+  readonly conflicted: readonly StateIds[]
+}
+
 /** How much one resolution may take in. */
 export interface ResolutionLimits {
   /** Events as nodes of the auth graph. */
@@ -37,7 +44,7 @@ export type ResolutionStep =
  */
 export class StateResolution {
   readonly #version: RoomVersion
-  readonly #states: readonly StateIds[]
+  readonly #parts: readonly StateIds[]
   readonly #limits: ResolutionLimits
   readonly #nodes = new Map<string, AuthNode | null>()
   readonly #events = new Map<string, ResolutionEvent | null>()
@@ -46,13 +53,19 @@ export class StateResolution {
   #difference: AuthDifference | undefined
   #fullConflicted: Set<string> | undefined
 
-  constructor(version: RoomVersion, states: readonly StateIds[], limits: ResolutionLimits = DEFAULT_RESOLUTION_LIMITS) {
+  constructor(version: RoomVersion, states: readonly StateIds[] | SeparatedStates, limits: ResolutionLimits = DEFAULT_RESOLUTION_LIMITS) {
     this.#version = version
-    this.#states = states
     this.#limits = limits
-    const { unconflicted, conflicted } = separateStates(states)
-    this.#unconflicted = unconflicted
-    this.#conflicted = conflicted
+    if ('unconflicted' in states) {
+      this.#unconflicted = states.unconflicted
+      this.#conflicted = new Set(states.conflicted.flatMap((state) => [...ids(state)]))
+      this.#parts = states.conflicted
+    } else {
+      const { unconflicted, conflicted } = separateStates(states)
+      this.#unconflicted = unconflicted
+      this.#conflicted = conflicted
+      this.#parts = states.map((state) => partOf(state, unconflicted))
+    }
   }
 
   /** Adds what was asked for. `absent` names what cannot be had: it then counts as an event without effect. */
@@ -78,7 +91,7 @@ export class StateResolution {
 
   #stepV1(): ResolutionStep {
     const source = new Source(this.#events)
-    const state = resolveV1(this.#version, this.#states, source)
+    const state = resolveV1(this.#version, [this.#unconflicted, ...this.#parts], source)
     return source.step(state)
   }
 
@@ -94,7 +107,10 @@ export class StateResolution {
 
   /** Room version 2, "Full conflicted set"; room version 12 adds the conflicted state subgraph. */
   #findFullConflicted(): ResolutionStep | undefined {
-    this.#difference ??= new AuthDifference(this.#states.map((state) => ids(state)))
+    this.#difference ??= new AuthDifference(
+      this.#parts.map((part) => ids(part)),
+      ids(this.#unconflicted),
+    )
     const walked = this.#difference.advance(this.#nodes)
     if ('missing' in walked) return { kind: 'missing', nodes: walked.missing, events: [] }
     const full = new Set([...this.#conflicted, ...walked.difference])
@@ -127,6 +143,13 @@ export function separateStates(states: readonly StateIds[]): { unconflicted: Sta
     }
   }
   return { unconflicted, conflicted }
+}
+
+/** What a state has besides the unconflicted. */
+function partOf(state: StateIds, unconflicted: StateIds): StateIds {
+  const part: StateIds = new StateMap()
+  for (const [type, stateKey, id] of state.entries()) if (!unconflicted.has(type, stateKey)) part.set(type, stateKey, id)
+  return part
 }
 
 /** Gives events at hand and notes those asked for that are not. */

@@ -127,6 +127,26 @@ describe.each(withV2)('room version %s', (_id, version) => {
     }
   })
 
+  test('states given in two parts resolve alike', () => {
+    const { dag, state } = base(version)
+    const levels = dag.add('raised', state, 'm.room.power_levels', '', ALICE, { users: levelsOf(version, { [BOB]: 50 }), ban: 60 })
+    const states = [
+      dag.add('one', levels, 'm.room.topic', '', ALICE, {}),
+      dag.add('ban', state, 'm.room.member', CAROL, BOB, member('ban')),
+      dag.add('two', state, 'm.room.topic', '', CAROL, {}),
+    ]
+    const { unconflicted } = separateStates(states)
+    const conflicted = states.map((whole) => {
+      const part = whole.clone()
+      for (const [type, key] of unconflicted.entries()) part.delete(type, key)
+      return part
+    })
+    const resolution = new StateResolution(version, { unconflicted, conflicted })
+    resolution.add({ events: dag.events.values() })
+    const step = resolution.next()
+    expect(step.kind === 'resolved' && named(step.state)).toEqual(dag.resolve(states))
+  })
+
   test('without a conflict in power, the later of two topics wins', () => {
     const { dag, state } = base(version)
     const one = dag.add('one', state, 'm.room.topic', '', ALICE, { topic: '1' }, 5000)
