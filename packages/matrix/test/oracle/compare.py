@@ -102,9 +102,13 @@ def compare(room, counts):
     for resolution in room["resolutions"]:
         states = [{(t, k): i for t, k, i in state} for state in resolution["states"]]
         ours = {(t, k): i for t, k, i in resolution["resolved"]}
-        theirs = dict(resolve(room, version, states, store))
         counts["resolutions"] += 1
         counts["contested"] += any(state != states[0] for state in states)
+        try:
+            theirs = dict(resolve(room, version, states, store))
+        except SynapseError as error:
+            yield "resolution", "Synapse raises", error.msg
+            continue
         if ours != theirs:
             yield "resolution", [(k, ours.get(k), theirs.get(k)) for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)]
 
