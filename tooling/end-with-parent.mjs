@@ -4,6 +4,9 @@
  */
 const parent = process.ppid
 
-setInterval(() => {
-  if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM')
+const watch = setInterval(() => {
+  if (process.ppid === parent) return
+  // Once: told a second time, a server that is stopping would end at once.
+  clearInterval(watch)
+  process.kill(process.pid, 'SIGTERM')
 }, 1000).unref()

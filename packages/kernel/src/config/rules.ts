@@ -59,7 +59,11 @@ export function checkRequirements(config: Config, source: ConfigSource, requires
     const fault = signingKeyFault(config.signing_key_path)
     if (fault !== undefined)
       problems.push(
-        source.problem(['signing_key_path'], fault, 'give the path of the key; `weft generate-config` makes one for a new server'),
+        source.problem(
+          ['signing_key_path'],
+          fault,
+          'put the key there, from your copy of it; where the server is new and nothing is lost, move this file away, too, and let `weft generate-config` (or `weft start`, to try it out) make both',
+        ),
       )
   }
   return problems
