@@ -1,3 +1,4 @@
+import { predefinedPushRules } from '@weft/matrix'
 import type { SyncAccountDataRow, SyncReader } from '@weft/storage'
 import type { RoomWork, SyncScope } from './room-work.ts'
 import type { UserView } from './user-view.ts'
@@ -38,7 +39,19 @@ async function readAccountData(
     reader.accountData(scope.userId, since, scope.now.accountData),
     reader.accountDataOfRooms(scope.userId, whole, scope.now.accountData),
   ])
-  return place(merged(changed, rest), works, scope)
+  const global = place(merged(changed, rest), works, scope)
+  return scope.since === undefined ? [...global, ...pushRules(scope)] : global
+}
+
+/**
+ * The push rules are account data that no row holds, as no endpoint changes them: every user has the predefined ones. Some clients
+ * know them from here alone (matrix-nio, the Dart and Rust ones).
+ * Spec: client-server API, "Push Rules: Events".
+ */
+function pushRules(scope: SyncScope): AccountDataItem[] {
+  const type = 'm.push_rules'
+  if (!scope.filter.accountData.matches({ type, sender: scope.userId })) return []
+  return [{ type, content: JSON.stringify({ global: predefinedPushRules(scope.userId) }) }]
 }
 
 /** Without what comes twice: each type of a room, as of its newest row. */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { predefinedPushRules } from '@weft/matrix'
 import { bodies, type RoomAnswer, type SyncProcess, types, World } from './support.ts'
 
 let world: World
@@ -191,7 +192,8 @@ describe('account data', () => {
     await world.settle()
     const device = await world.device(process, a)
     const initial = await device.sync()
-    expect(initial.account_data?.events).toEqual([{ type: 'org.one', content: { v: 1 } }])
+    const rules = { type: 'm.push_rules', content: JSON.parse(JSON.stringify({ global: predefinedPushRules(a) })) }
+    expect(initial.account_data?.events).toEqual([{ type: 'org.one', content: { v: 1 } }, rules])
     expect(initial.rooms?.join?.[room.roomId]?.account_data.events).toEqual([{ type: 'm.tag', content: { tags: { u: {} } } }])
     await world.accountData(a, 'org.one', undefined)
     await world.accountData(a, 'm.fully_read', { event_id: '$x' }, room)
@@ -203,7 +205,9 @@ describe('account data', () => {
     const filtered = await device.peek({ json: { account_data: { not_types: ['org.*'] }, room: { account_data: { types: [] } } } })
     expect(filtered.account_data).toBeUndefined()
     expect(filtered.rooms).toBeUndefined()
-    expect((await (await fresh().then((at) => world.device(at, a))).sync()).account_data).toBeUndefined()
+    const anew = () => fresh().then((at) => world.device(at, a))
+    expect((await (await anew()).sync()).account_data?.events).toEqual([rules])
+    expect((await (await anew()).sync({ json: { account_data: { not_types: ['m.push_*'] } } })).account_data).toBeUndefined()
   })
 })
 
