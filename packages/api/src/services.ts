@@ -1,6 +1,6 @@
 import type { AccountReads, AccountServices } from '@weft/accounts'
 import type { Reply, UserInteractiveAuth } from '@weft/http'
-import type { Aliases, Memberships, Messages, RoomCreation, RoomDirectory, RoomReads, TimelineReads } from '@weft/rooms'
+import type { Aliases, Memberships, Messages, RelationReads, RoomCreation, RoomDirectory, RoomReads, TimelineReads } from '@weft/rooms'
 import type { SyncService } from '@weft/sync'
 import type { ServerInfo } from './server-info.ts'
 
@@ -30,6 +30,7 @@ export interface SyncServices extends SharedServices {
   readonly rooms: {
     readonly directory: RoomDirectory
     readonly reads: RoomReads
+    readonly relations: RelationReads
     readonly stream: JsonStream
     readonly timelines: TimelineReads
   }

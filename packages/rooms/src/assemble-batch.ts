@@ -1,3 +1,4 @@
+import type { Relation } from '@weft/matrix'
 import type { CurrentStateDeltasRow, EventsRow } from '@weft/replication'
 import {
   type BoundSql,
@@ -5,7 +6,9 @@ import {
   eventsWriter,
   type MembershipRow,
   membershipsWriter,
+  type RelationRow,
   type RoomRow,
+  relationsWriter,
   roomsWriter,
   type StateDeltaRow,
   type StateGroupRow,
@@ -83,6 +86,7 @@ class Batch {
   readonly #groups: StateGroupRow[] = []
   readonly #deltas: StateDeltaRow[] = []
   readonly #deltaRows: CurrentStateDeltasRow[] = []
+  readonly #relations: RelationRow[] = []
   readonly #redactions: Array<{ redactsNid: number; eventNid: number }> = []
   // One row per key in a statement: a later event of the batch takes the earlier one's place.
   readonly #current = new Map<number, Map<number, number | undefined>>()
@@ -117,6 +121,8 @@ class Batch {
       statements.push(membershipsWriter.upsert([...this.#memberships.values()].flatMap((users) => [...users.values()])))
     }
     if (this.#deltas.length > 0) statements.push(stateWriter.insertDeltas(this.#deltas))
+    const relations = this.#relations.length > 0 ? relationsWriter.insert(this.#relations) : undefined
+    if (relations !== undefined) statements.push(relations)
     if (this.#redactions.length > 0) statements.push(eventsWriter.setRedactedBy(this.#redactions))
     if (this.#forks.size > 0) statements.push(...this.#forkStatements())
     statements.push(...this.#extra)
@@ -126,7 +132,8 @@ class Batch {
 
   #addEvent(head: RoomHead, event: PreparedEvent): void {
     const position = this.#ids[this.#next++] as number
-    const { proposal, built, change } = event
+    const { proposal, built, change, relation } = event
+    if (relation !== undefined) this.#addRelation(head, position, event.eventNid, relation)
     this.#events.push({
       eventNid: event.eventNid,
       roomNid: head.roomNid,
@@ -169,6 +176,7 @@ class Batch {
       target.push({ ...row, streamOrdering: position })
       if (event.redacts !== undefined) this.#redactions.push({ redactsNid: event.redacts.eventNid, eventNid: row.eventNid })
       if (position === undefined) continue
+      if (event.relation !== undefined) this.#addRelation(head, position, row.eventNid, event.relation)
       this.#rows.push(announcedPlaced(position, head, event))
       this.#texts.push(event.redactedBefore ? undefined : row.json)
     }
@@ -179,6 +187,10 @@ class Batch {
       this.#forks.set(head, placed.extremities)
     }
     this.#extra.push(...placed.statements)
+  }
+
+  #addRelation({ roomNid }: RoomHead, streamOrdering: number, eventNid: number, { relType, eventId }: Relation): void {
+    this.#relations.push({ relatesToId: eventId, streamOrdering, eventNid, roomNid, relationType: relType })
   }
 
   #addKey({ stateKeyNid, type, stateKey }: Pick<StateChange, 'stateKeyNid' | 'type' | 'stateKey'>): void {

@@ -76,20 +76,23 @@ export class EventWriter {
     })
   }
 
-  /** As {@link send}, once per transaction key: a retry gets the event of the first request, across restarts too. */
+  /**
+   * As {@link send}, once per transaction key: a retry gets the event of the first request, across restarts too.
+   * @param guard stands around the sending, where more has to be asked than `decide` can
+   */
   sendOnce(
     key: Buffer,
     roomId: string,
     decide: (head: RoomHead) => Decision,
-    keys?: ReadonlyArray<readonly [string, string]>,
+    guard?: (send: () => Promise<SentEvent>) => Promise<SentEvent>,
   ): Promise<string> {
     return this.#txns.once(key, async () => {
       try {
-        return (await this.send(roomId, decide, keys)).eventId
+        return (await (guard === undefined ? this.send(roomId, decide) : guard(() => this.send(roomId, decide)))).eventId
       } catch (error) {
         // The key was used before this process began to remember.
         const cause = error instanceof NotCommitted ? error.cause : error
-        if (!isUniqueViolation(cause, 'event_txn_ids_pkey')) throw error
+        if (!isUniqueViolation(cause, 'event_txn_ids_pkey') && !(guard !== undefined && error instanceof MatrixError)) throw error
         const [row] = await this.#options.events.byTxnKeys([key])
         if (row === undefined) throw error
         return row.event_id

@@ -4,6 +4,7 @@ import type { EventsReader, RoomsReader } from '@weft/storage'
 import type { Proposal } from './append-event.ts'
 import type { RoomsEnvironment } from './environment.ts'
 import type { Decision, EventWriter } from './event-writer.ts'
+import type { RelationRules } from './relation-rules.ts'
 import type { RoomHead } from './room-head.ts'
 import { txnKey } from './txn-ids.ts'
 
@@ -25,19 +26,27 @@ export class Messages {
   readonly #writer: EventWriter
   readonly #events: EventsReader
   readonly #rooms: RoomsReader
+  readonly #relations: RelationRules
   readonly #env: RoomsEnvironment
 
-  constructor(options: { writer: EventWriter; events: EventsReader; rooms: RoomsReader; environment: RoomsEnvironment }) {
+  constructor(options: {
+    writer: EventWriter
+    events: EventsReader
+    rooms: RoomsReader
+    relations: RelationRules
+    environment: RoomsEnvironment
+  }) {
     this.#writer = options.writer
     this.#events = options.events
     this.#rooms = options.rooms
+    this.#relations = options.relations
     this.#env = options.environment
   }
 
   /**
    * Sends a message event, once per transaction id.
    * @returns the event's id
-   * @throws MatrixError M_FORBIDDEN, M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON
+   * @throws MatrixError M_FORBIDDEN, M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON, M_DUPLICATE_ANNOTATION, M_UNKNOWN (400)
    */
   async send(request: { roomId: string; type: string; content: JsonObject; sender: Sender; txn: TxnRequest }): Promise<string> {
     const { roomId, type, content, sender, txn } = request
@@ -48,13 +57,13 @@ export class Messages {
     }
     const key = txnKey({ userId: sender.userId, deviceId: sender.deviceId, ...txn })
     const proposalTxn = { key, deviceId: sender.deviceId, txnId: txn.txnId }
-    return this.#writer.sendOnce(key, roomId, () => ({
-      type,
-      sender: sender.userId,
-      content,
-      originServerTs: this.#env.now(),
-      txn: proposalTxn,
-    }))
+    const guard = this.#relations.guardOf({ roomId, sender: sender.userId, type, content })
+    return this.#writer.sendOnce(
+      key,
+      roomId,
+      () => ({ type, sender: sender.userId, content, originServerTs: this.#env.now(), txn: proposalTxn }),
+      guard,
+    )
   }
 
   /**

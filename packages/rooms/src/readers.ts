@@ -1,5 +1,15 @@
-import { type Database, EventsReader, MembershipsReader, RoomsReader, StateReader } from '@weft/storage'
+import {
+  AccountDataReader,
+  type Database,
+  EventsReader,
+  MembershipsReader,
+  RelationsReader,
+  RoomsReader,
+  StateReader,
+  TimelineTimes,
+} from '@weft/storage'
 import { RoomDirectory } from './directory.ts'
+import { RelationReads } from './relation-reads.ts'
 import { RoomReads } from './room-reads.ts'
 import { TimelineReads } from './timeline-reads.ts'
 
@@ -7,6 +17,7 @@ import { TimelineReads } from './timeline-reads.ts'
 export interface RoomsReaders {
   readonly directory: RoomDirectory
   readonly reads: RoomReads
+  readonly relations: RelationReads
   readonly timelines: TimelineReads
 }
 
@@ -15,6 +26,13 @@ export function roomsReaders(db: Database, serverName: string): RoomsReaders {
   const rooms = new RoomsReader(db)
   const events = new EventsReader(db)
   const state = new StateReader(db)
-  const reads = new RoomReads({ rooms, events, state, memberships: new MembershipsReader(db) })
-  return { directory: new RoomDirectory(rooms, serverName), reads, timelines: new TimelineReads({ reads, events, state }) }
+  const relations = new RelationsReader(db)
+  const accountData = new AccountDataReader(db)
+  const reads = new RoomReads({ rooms, events, state, memberships: new MembershipsReader(db), relations, accountData })
+  return {
+    directory: new RoomDirectory(rooms, serverName),
+    reads,
+    relations: new RelationReads({ reads, relations }),
+    timelines: new TimelineReads({ reads, events, state, times: new TimelineTimes(db) }),
+  }
 }

@@ -1,10 +1,15 @@
-import { type JsonObject, MatrixError, own, quoteJson, type RoomVersion, requireRoomVersion } from '@weft/matrix'
+import { ignoredUsersOf, type JsonObject, MatrixError, own, quoteJson, type RoomVersion, requireRoomVersion } from '@weft/matrix'
 import {
+  type AccountDataReader,
+  type AggregatedEvent,
+  aggregateRelations,
   type ClientEventRow,
   clientEvents,
   contentOf,
   type EventsReader,
+  GLOBAL_ACCOUNT_DATA,
   type MembershipsReader,
+  type RelationsReader,
   type RoomRow,
   type RoomsReader,
   RoomView,
@@ -38,12 +43,23 @@ export class RoomReads {
   readonly #events: EventsReader
   readonly #state: StateReader
   readonly #memberships: MembershipsReader
+  readonly #relations: RelationsReader
+  readonly #accountData: AccountDataReader
 
-  constructor(readers: { rooms: RoomsReader; events: EventsReader; state: StateReader; memberships: MembershipsReader }) {
+  constructor(readers: {
+    rooms: RoomsReader
+    events: EventsReader
+    state: StateReader
+    memberships: MembershipsReader
+    relations: RelationsReader
+    accountData: AccountDataReader
+  }) {
     this.#rooms = readers.rooms
     this.#events = readers.events
     this.#state = readers.state
     this.#memberships = readers.memberships
+    this.#relations = readers.relations
+    this.#accountData = readers.accountData
   }
 
   /**
@@ -69,6 +85,23 @@ export class RoomReads {
   /** The state that the user may read, as client events. */
   async *state(access: RoomAccess): AsyncGenerator<string> {
     yield* this.#show(access, [...(await this.#stateNids(access, access.until)).values()])
+  }
+
+  /**
+   * The state after an event, as client events.
+   * @param options.members whose member events are wanted, where not all are
+   */
+  async *stateAfter(
+    access: RoomAccess,
+    row: ClientEventRow,
+    options: { readonly members: ReadonlySet<string> | undefined; readonly wanted: (row: ClientEventRow) => boolean },
+  ): AsyncGenerator<string> {
+    if (row.stateGroup === undefined) return
+    const state = stateOfGroup(await this.#state.groupChain(row.stateGroup))
+    const { members } = options
+    const keys = members === undefined ? [...state.keys()] : await this.#state.keysOfLazy([...state.keys()], members)
+    const nids = keys.map((key) => state.get(key) as number)
+    yield* this.#show(access, nids, options.wanted)
   }
 
   /** One state event. @throws MatrixError M_NOT_FOUND */
@@ -117,13 +150,19 @@ export class RoomReads {
 
   /** One event, if the user may see it. @throws MatrixError M_NOT_FOUND, the same whether it is hidden or absent (R28) */
   async event(userId: string, roomId: string, eventId: string): Promise<string> {
+    const { access, row } = await this.visibleEvent(userId, roomId, eventId)
+    return (await this.show(access, [row]))[0] as string
+  }
+
+  /** An event and what its reader may read beside it. @throws MatrixError M_NOT_FOUND, the same whether it is hidden or absent (R28) */
+  async visibleEvent(userId: string, roomId: string, eventId: string): Promise<{ access: RoomAccess; row: ClientEventRow }> {
     const notFound = () => new MatrixError('M_NOT_FOUND', 'There is no such event, or you may not see it')
     const [room, row] = await Promise.all([this.#rooms.byRoomId(roomId), this.#events.byId(eventId)])
     if (room === undefined || row === undefined || row.roomNid !== room.roomNid || row.rejectionReason !== undefined) throw notFound()
     const view = await RoomView.load(this.#state, room.roomNid, userId)
     if (!view.sees(row) || (await this.#hasForgotten(view, room))) throw notFound()
-    const [text] = await this.#texts({ room, version: requireRoomVersion(room.roomVersion), view, until: undefined }, [row])
-    return text as string
+    const until = view.membership === 'join' || view.visibility === 'world_readable' ? undefined : view.leftAt
+    return { access: { room, version: requireRoomVersion(room.roomVersion), view, until }, row }
   }
 
   /** The room's aliases on this server, for members and for anybody where history is world-readable. */
@@ -133,9 +172,23 @@ export class RoomReads {
     return (await this.#rooms.aliases(access.room.roomNid)).map(({ alias }) => alias)
   }
 
-  /** Rows as client events of this room. */
+  /** Events of a timeline as client events of this room, with what relates to them. */
   async show(access: RoomAccess, rows: readonly ClientEventRow[]): Promise<string[]> {
+    const { userId } = access.view
+    const viewer = { userId, ignored: () => this.ignoredUsers(userId) }
+    const readers = { relations: this.#relations, events: this.#events }
+    const events = rows.map((row) => aggregatedEvent(access, row))
+    return this.#texts(access, rows, await aggregateRelations(readers, events, viewer))
+  }
+
+  /** State events as client events of this room. */
+  showState(access: RoomAccess, rows: readonly ClientEventRow[]): Promise<string[]> {
     return this.#texts(access, rows)
+  }
+
+  /** Whom a user ignores. Spec: client-server API, "Ignoring Users". */
+  async ignoredUsers(userId: string): Promise<ReadonlySet<string>> {
+    return ignoredUsersOf(await this.#accountData.get(userId, GLOBAL_ACCOUNT_DATA, 'm.ignored_user_list'))
   }
 
   /** Spec: POST /rooms/{roomId}/forget: its history is not to be had any more. What anybody may read stays. */
@@ -151,9 +204,10 @@ export class RoomReads {
     }
   }
 
-  #texts(access: RoomAccess, rows: readonly ClientEventRow[]): Promise<string[]> {
+  #texts(access: RoomAccess, rows: readonly ClientEventRow[], relations?: ReadonlyMap<string, string>): Promise<string[]> {
     return clientEvents(this.#events, rows, access.version, (row) => ({
       roomId: access.room.roomId,
+      relations: relations?.get(row.eventId),
       membership: row.streamOrdering === undefined ? undefined : (access.view.membershipAt(row.streamOrdering) ?? 'leave'),
     }))
   }
@@ -191,6 +245,25 @@ export async function* jsonChunks(before: string, parts: AsyncIterable<string>, 
     }
   }
   yield chunk + after
+}
+
+function aggregatedEvent(access: RoomAccess, row: ClientEventRow): AggregatedEvent {
+  const { eventId, roomNid, sender, type, stateKey } = row
+  const { version, view, room } = access
+  const redacted = row.redactedBy !== undefined
+  return {
+    eventId,
+    roomNid,
+    sender,
+    type,
+    stateKey,
+    until: access.until ?? Number.MAX_SAFE_INTEGER,
+    version,
+    roomId: room.roomId,
+    redacted,
+    content: () => contentOf(row, version, redacted),
+    sees: (event) => view.sees(event),
+  }
 }
 
 function* batches(nids: readonly number[]): Generator<number[]> {

@@ -2,7 +2,16 @@ import { randomBytes } from 'node:crypto'
 import type { Clock, Metrics } from '@weft/kernel'
 import type { Signer } from '@weft/matrix'
 import { FencedError, type Streams, type StreamWriter, streams } from '@weft/replication'
-import { type Database, EventsReader, IdBlocks, MembershipsReader, type Queryable, RoomsReader, StateReader } from '@weft/storage'
+import {
+  type Database,
+  EventsReader,
+  IdBlocks,
+  MembershipsReader,
+  type Queryable,
+  RelationsReader,
+  RoomsReader,
+  StateReader,
+} from '@weft/storage'
 import { Aliases } from './aliases.ts'
 import { CommitLoop } from './commit-loop.ts'
 import { RoomCreation } from './create-room.ts'
@@ -14,6 +23,7 @@ import { HeadCache } from './head-cache.ts'
 import { Memberships, type Profiles } from './memberships.ts'
 import { Messages } from './messages.ts'
 import { roomMetrics } from './metrics.ts'
+import { RelationRules } from './relation-rules.ts'
 import { StateKeys } from './state-keys.ts'
 
 export interface RoomsWriterOptions {
@@ -127,7 +137,13 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
     creation: new RoomCreation({ writer, rooms, memberships, profiles, environment }),
     directory: new RoomDirectory(rooms, options.serverName),
     memberships,
-    messages: new Messages({ writer, events, rooms, environment }),
+    messages: new Messages({
+      writer,
+      events,
+      rooms,
+      relations: new RelationRules({ relations: new RelationsReader(db), events, rooms }),
+      environment,
+    }),
     rooms,
     drained: () => loop.drained(),
   }

@@ -1,7 +1,7 @@
 import { systemClock } from '@weft/kernel'
 import { type JsonObject, makeSigner } from '@weft/matrix'
 import { LocalAnnouncer, StreamWriter, streams } from '@weft/replication'
-import { EventsReader, IdBlocks, MembershipsReader, RoomsReader, StateReader } from '@weft/storage'
+import { EventsReader, IdBlocks, MembershipsReader, RelationsReader, RoomsReader, StateReader } from '@weft/storage'
 import { type TestDatabase, testDatabase } from '@weft/testkit'
 import {
   Aliases,
@@ -12,10 +12,13 @@ import {
   HeadCache,
   Memberships,
   Messages,
+  type RelationReads,
+  RelationRules,
   RoomCreation,
-  RoomReads,
+  type RoomReads,
+  roomsReaders,
   StateKeys,
-  TimelineReads,
+  type TimelineReads,
 } from '../src/index.ts'
 
 const SERVER = 'weft.test'
@@ -33,6 +36,7 @@ export class RoomsRig {
   readonly creation: RoomCreation
   readonly aliases: Aliases
   readonly reads: RoomReads
+  readonly relations: RelationReads
   readonly timelines: TimelineReads
   readonly events: EventsReader
   readonly state: StateReader
@@ -107,11 +111,14 @@ export class RoomsRig {
       environment,
       db,
     })
-    this.messages = new Messages({ writer: this.writer, events: this.events, rooms: this.rooms, environment })
+    const relations = new RelationRules({ relations: new RelationsReader(db), events: this.events, rooms: this.rooms })
+    this.messages = new Messages({ writer: this.writer, events: this.events, rooms: this.rooms, relations, environment })
     this.creation = new RoomCreation({ writer: this.writer, rooms: this.rooms, memberships: this.memberships, profiles, environment })
     this.aliases = new Aliases({ writer: this.writer, rooms: this.rooms, db, environment })
-    this.reads = new RoomReads({ rooms: this.rooms, events: this.events, state: this.state, memberships: membershipsReader })
-    this.timelines = new TimelineReads({ reads: this.reads, events: this.events, state: this.state })
+    const readers = roomsReaders(db, SERVER)
+    this.reads = readers.reads
+    this.relations = readers.relations
+    this.timelines = readers.timelines
   }
 
   static async start(options: { headBytes?: number } = {}): Promise<RoomsRig> {

@@ -27,6 +27,8 @@ export interface ClientEventOptions {
   readonly membership?: string | undefined
   /** To the device that sent it only. */
   readonly transactionId?: string | undefined
+  /** What relates to it, as JSON text (`aggregateRelations`). */
+  readonly relations?: string | undefined
 }
 
 /** Stored JSON may be nested as deep as federation allows and hold lone surrogates in old room versions. */
@@ -50,6 +52,7 @@ export function clientEvent(row: ClientEventRow, quoted: QuotedEvents, version: 
     const because = clientEventText(redaction.json, { eventId: redaction.eventId, roomId: options.roomId })
     unsigned.push(`"redacted_because":${because}`)
   }
+  if (options.relations !== undefined) unsigned.push(`"m.relations":${options.relations}`)
   if (options.transactionId !== undefined) unsigned.push(`"transaction_id":${quoteJson(options.transactionId)}`)
   return clientEventText(redaction === undefined ? row.json : prunedJson(row, version), {
     eventId: row.eventId,

@@ -1,4 +1,4 @@
-import { requireRoomVersion, roomVersions } from '@weft/matrix'
+import { ignoredUsersOf, requireRoomVersion, roomVersions } from '@weft/matrix'
 import type {
   AccountDataRow,
   CurrentStateDeltasRow,
@@ -10,7 +10,6 @@ import type {
 } from '@weft/replication'
 import type { UserRoomRow } from '@weft/storage'
 import type { EventStore } from './event-store.ts'
-import { ignoredUsersOf } from './ignored-users.ts'
 import type { Positions } from './positions.ts'
 import { FEED_LIMITS, type FeedLimits, type Room, RoomFeed } from './room-feed.ts'
 import { TimelineEvent } from './timeline-event.ts'

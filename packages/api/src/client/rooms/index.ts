@@ -3,14 +3,20 @@ import { ban } from './ban.ts'
 import { createRoom } from './create-room.ts'
 import { deleteRoomAlias } from './delete-room-alias.ts'
 import { forgetRoom } from './forget-room.ts'
+import { getEventContext } from './get-context.ts'
 import { getOneRoomEvent } from './get-event.ts'
+import { getEventByTimestamp } from './get-event-by-timestamp.ts'
 import { getJoinedMembersByRoom } from './get-joined-members.ts'
 import { getLocalAliases } from './get-local-aliases.ts'
 import { getMembersByRoom } from './get-members.ts'
 import { getRoomEvents } from './get-messages.ts'
+import { getRelatingEvents } from './get-relations.ts'
+import { getRelatingEventsWithRelTypeAndEventType } from './get-relations-of-event-type.ts'
+import { getRelatingEventsWithRelType } from './get-relations-of-type.ts'
 import { getRoomIdByAlias } from './get-room-by-alias.ts'
 import { getRoomState } from './get-room-state.ts'
 import { getRoomStateWithKey } from './get-state-event.ts'
+import { getThreadRoots } from './get-threads.ts'
 import { inviteUser } from './invite-user.ts'
 import { joinRoom } from './join-room.ts'
 import { joinRoomById } from './join-room-by-id.ts'
@@ -30,14 +36,20 @@ export const clientRooms: readonly AnyEndpoint[] = [
   createRoom,
   deleteRoomAlias,
   forgetRoom,
+  getEventByTimestamp,
+  getEventContext,
   getOneRoomEvent,
   getJoinedMembersByRoom,
   getLocalAliases,
   getMembersByRoom,
+  getRelatingEvents,
+  getRelatingEventsWithRelType,
+  getRelatingEventsWithRelTypeAndEventType,
   getRoomEvents,
   getRoomIdByAlias,
   getRoomState,
   getRoomStateWithKey,
+  getThreadRoots,
   inviteUser,
   joinRoom,
   joinRoomById,

@@ -1,4 +1,4 @@
-import { isJsonObject, own, parseJson } from '@weft/matrix'
+import { isJsonObject, own, parseJson } from './json.ts'
 
 const NOBODY: ReadonlySet<string> = new Set()
 

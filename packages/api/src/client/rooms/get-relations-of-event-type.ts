@@ -1,0 +1,20 @@
+import { defineEndpoint } from '../../define.ts'
+import { relationsAsked, relationsQuery, relationsResponse, relationsText } from './relations-page.ts'
+
+/** Spec: client-server API, GET rooms/{roomId}/relations/{eventId}/{relType}/{eventType}. */
+export const getRelatingEventsWithRelTypeAndEventType = defineEndpoint({
+  id: 'client.getRelatingEventsWithRelTypeAndEventType',
+  method: 'GET',
+  path: '/_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}',
+  aliases: ['unstable'],
+  auth: 'accessToken',
+  servedBy: ['sync'],
+  affinity: 'roomId',
+  query: relationsQuery,
+  response: relationsResponse,
+  async handler({ ctx, params, query, requester }) {
+    const asked = { ...relationsAsked(query, ctx.rooms.timelines), relationType: params.relType, type: params.eventType }
+    const page = await ctx.rooms.relations.children(requester.userId, params.roomId, params.eventId, asked)
+    return { jsonText: relationsText(page, query) }
+  },
+})

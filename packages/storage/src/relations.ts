@@ -1,0 +1,262 @@
+import { CLIENT_EVENT_COLUMNS, type ClientEventRow, toClientEventRow } from './events.ts'
+import { toPgText } from './pg-text.ts'
+import { type BoundSql, type Queryable, sql } from './sql.ts'
+
+type ClientEventColumns = Parameters<typeof toClientEventRow>[0]
+
+/** That an event of a timeline relates to another. */
+export interface RelationRow {
+  readonly relatesToId: string
+  /** The relating event's own position. */
+  readonly streamOrdering: number
+  readonly eventNid: number
+  readonly roomNid: number
+  readonly relationType: string
+}
+
+/** An event whose children are asked for. */
+export interface Parent {
+  readonly eventId: string
+  readonly roomNid: number
+  readonly sender: string
+  readonly type: string
+  /** The last position that the reader sees. */
+  readonly until: number
+}
+
+/** What a thread comes to. */
+export interface ThreadRow {
+  readonly rootId: string
+  readonly count: number
+  readonly latestNid: number
+  readonly participated: boolean
+}
+
+/** The longest id and relation type that are stored: nothing longer is an event's id, or makes sense as a type. */
+const MAX_BYTES = 255
+
+const CHILD_COLUMNS = CLIENT_EVENT_COLUMNS.split(',')
+  .map((column) => `e.${column.trim()}`)
+  .join(', ')
+const FROM_PARENTS = 'FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS p(event_id, room_nid, until)'
+const CHILDREN = `event_relations r JOIN events e ON e.event_nid = r.event_nid AND e.redacted_by IS NULL
+   WHERE r.relates_to_id = p.event_id AND r.room_nid = p.room_nid AND r.stream_ordering <= p.until`
+
+const insert = sql(
+  'relations.insert',
+  `INSERT INTO event_relations (relates_to_id, stream_ordering, event_nid, room_nid, relation_type)
+   SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])`,
+)
+const childrenSelect = `SELECT ${CHILD_COLUMNS}
+   FROM event_relations r JOIN events e ON e.event_nid = r.event_nid AND e.redacted_by IS NULL
+   WHERE r.relates_to_id = ANY($1::text[]) AND r.room_nid = $2
+     AND ($3::text IS NULL OR r.relation_type = $3) AND ($4::text IS NULL OR e.type = $4)`
+const childrenBack = sql<ClientEventColumns>(
+  'relations.childrenBack',
+  `${childrenSelect} AND r.stream_ordering <= $5 AND r.stream_ordering > $6 ORDER BY r.stream_ordering DESC LIMIT $7`,
+)
+const childrenForward = sql<ClientEventColumns>(
+  'relations.childrenForward',
+  `${childrenSelect} AND r.stream_ordering > $5 AND r.stream_ordering <= $6 ORDER BY r.stream_ordering LIMIT $7`,
+)
+const descendants = sql<{ event_id: string }>(
+  'relations.descendants',
+  `WITH RECURSIVE tree AS (
+     SELECT $1::text AS event_id, 0 AS depth
+     UNION
+     SELECT e.event_id, t.depth + 1 FROM tree t JOIN event_relations r ON r.relates_to_id = t.event_id AND r.room_nid = $2
+     JOIN events e ON e.event_nid = r.event_nid AND e.redacted_by IS NULL WHERE t.depth < $3)
+   SELECT DISTINCT event_id FROM (SELECT event_id FROM tree LIMIT $4) found`,
+)
+const ofSender = sql<ClientEventColumns>(
+  'relations.ofSender',
+  `SELECT ${CHILD_COLUMNS} FROM event_relations r JOIN events e ON e.event_nid = r.event_nid AND e.redacted_by IS NULL
+   WHERE r.relates_to_id = $1 AND r.room_nid = $2 AND r.relation_type = $3 AND e.sender = $4 AND e.type = $5`,
+)
+const kinds = sql<{ event_id: string; relation_type: string }>(
+  'relations.kinds',
+  `SELECT DISTINCT p.event_id, r.relation_type ${FROM_PARENTS}
+   JOIN event_relations r ON r.relates_to_id = p.event_id AND r.room_nid = p.room_nid AND r.stream_ordering <= p.until
+   WHERE r.relation_type = ANY($4::text[])`,
+)
+// The newest counts, whoever sent it where: that content is a replacement at all, the caller looks at.
+const replacements = sql<ClientEventColumns & { parent_id: string }>(
+  'relations.replacements',
+  `SELECT w.event_id AS parent_id, n.*
+   FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) AS w(event_id, room_nid, until, sender, type)
+   CROSS JOIN LATERAL (
+     SELECT ${CHILD_COLUMNS} FROM (SELECT w.event_id, w.room_nid, w.until) p, ${CHILDREN} AND r.relation_type = 'm.replace'
+       AND e.sender = w.sender AND e.type = w.type AND e.state_key IS NULL
+       AND (e.type = 'm.room.encrypted' OR e.json LIKE '%"m.new_content"%')
+     ORDER BY e.origin_server_ts DESC, e.event_id COLLATE "C" DESC LIMIT 1) n`,
+)
+const references = sql<{ parent_id: string; event_id: string; stream_ordering: number; type: string; state_key: string | null }>(
+  'relations.references',
+  `SELECT p.event_id AS parent_id, n.event_id, n.stream_ordering, n.type, n.state_key ${FROM_PARENTS}
+   CROSS JOIN LATERAL (
+     SELECT e.event_id, e.stream_ordering, e.type, e.state_key FROM ${CHILDREN} AND r.relation_type = 'm.reference'
+       AND e.sender <> ALL($4::text[])
+     ORDER BY r.stream_ordering LIMIT $5) n`,
+)
+const threads = sql<{ parent_id: string; members: number; latest_nid: number; participated: boolean }>(
+  'relations.threads',
+  `SELECT p.event_id AS parent_id, n.members, n.latest_nid, n.participated ${FROM_PARENTS}
+   CROSS JOIN LATERAL (
+     SELECT count(*) AS members, (array_agg(r.event_nid ORDER BY r.stream_ordering DESC))[1] AS latest_nid,
+       bool_or(e.sender = $5) AS participated
+     FROM ${CHILDREN} AND r.relation_type = 'm.thread' AND e.sender <> ALL($4::text[])) n
+   WHERE n.members > 0`,
+)
+const threadRoots = sql<ClientEventColumns & { latest_ordering: number }>(
+  'relations.threadRoots',
+  `SELECT ${CHILD_COLUMNS}, l.stream_ordering AS latest_ordering
+   FROM (
+     SELECT r.relates_to_id, r.stream_ordering FROM event_relations r
+     JOIN events c ON c.event_nid = r.event_nid AND c.redacted_by IS NULL AND c.sender <> ALL($4::text[])
+     JOIN events o ON o.event_id = r.relates_to_id AND o.room_nid = r.room_nid
+     WHERE r.room_nid = $1 AND r.relation_type = 'm.thread' AND r.stream_ordering <= $2
+       AND NOT EXISTS (
+         SELECT FROM event_relations r2 JOIN events c2 ON c2.event_nid = r2.event_nid AND c2.redacted_by IS NULL
+           AND c2.sender <> ALL($4::text[])
+         WHERE r2.relates_to_id = r.relates_to_id AND r2.room_nid = r.room_nid AND r2.relation_type = 'm.thread'
+           AND r2.stream_ordering > r.stream_ordering AND r2.stream_ordering <= $3)
+       AND ($5::text IS NULL OR o.sender = $5 OR EXISTS (
+         SELECT FROM event_relations r3 JOIN events c3 ON c3.event_nid = r3.event_nid AND c3.redacted_by IS NULL AND c3.sender = $5
+         WHERE r3.relates_to_id = r.relates_to_id AND r3.room_nid = r.room_nid AND r3.relation_type = 'm.thread'))
+     ORDER BY r.stream_ordering DESC LIMIT $6) l
+   JOIN events e ON e.event_id = l.relates_to_id ORDER BY l.stream_ordering DESC`,
+)
+
+/** Reads how events relate. A redacted event relates to nothing any more. */
+export class RelationsReader {
+  readonly #db: Queryable
+
+  constructor(db: Queryable) {
+    this.#db = db
+  }
+
+  /**
+   * A page of the events that relate to one of `parentIds`. Backwards: positions in (`until`, `from`], newest first. Forwards:
+   * (`from`, `until`].
+   */
+  async children(
+    roomNid: number,
+    parentIds: readonly string[],
+    range: {
+      readonly direction: 'b' | 'f'
+      readonly from: number
+      readonly until: number
+      readonly limit: number
+      readonly relationType?: string | undefined
+      readonly type?: string | undefined
+    },
+  ): Promise<ClientEventRow[]> {
+    const { direction, from, until, limit, relationType, type } = range
+    const values = [parentIds, roomNid, textOrNull(relationType), textOrNull(type), from, until, limit]
+    return (await this.#db.query(direction === 'b' ? childrenBack : childrenForward, values)).map(toClientEventRow)
+  }
+
+  /** The event and what relates to it over at most `depth` steps; at most `limit` of them. */
+  async descendants(roomNid: number, eventId: string, depth: number, limit: number): Promise<string[]> {
+    return (await this.#db.query(descendants, [eventId, roomNid, depth, limit])).map((row) => row.event_id)
+  }
+
+  /** The events of one type by which a user relates to another event in one way. */
+  async ofSender(relation: {
+    readonly roomNid: number
+    readonly relatesToId: string
+    readonly relationType: string
+    readonly sender: string
+    readonly type: string
+  }): Promise<ClientEventRow[]> {
+    const { relatesToId, roomNid, relationType, sender, type } = relation
+    if (!isStorable(relatesToId, relationType)) return []
+    return (await this.#db.query(ofSender, [relatesToId, roomNid, toPgText(relationType), sender, toPgText(type)])).map(toClientEventRow)
+  }
+
+  /** In which of these ways anything relates to which parent. */
+  async kinds(parents: readonly Parent[], relationTypes: readonly string[]): Promise<Array<{ parentId: string; relationType: string }>> {
+    if (parents.length === 0) return []
+    const rows = await this.#db.query(kinds, [...rangesOf(parents), relationTypes])
+    return rows.map((row) => ({ parentId: row.event_id, relationType: row.relation_type }))
+  }
+
+  /** The latest replacement of each parent by its own sender, of its own type. */
+  async replacements(parents: readonly Parent[]): Promise<Map<string, ClientEventRow>> {
+    if (parents.length === 0) return new Map()
+    const values = [...rangesOf(parents), parents.map((parent) => parent.sender), parents.map((parent) => toPgText(parent.type))]
+    return new Map((await this.#db.query(replacements, values)).map((row) => [row.parent_id, toClientEventRow(row)]))
+  }
+
+  /** The first `limit` events that refer to each parent, but for those of `ignored` users. */
+  async references(parents: readonly Parent[], ignored: readonly string[], limit: number) {
+    if (parents.length === 0) return []
+    const rows = await this.#db.query(references, [...rangesOf(parents), ignored, limit])
+    return rows.map((row) => ({
+      parentId: row.parent_id,
+      eventId: row.event_id,
+      streamOrdering: row.stream_ordering,
+      type: row.type,
+      stateKey: row.state_key ?? undefined,
+    }))
+  }
+
+  /** What the thread of each root comes to, without the events of `ignored` users. */
+  async threads(roots: readonly Parent[], ignored: readonly string[], userId: string): Promise<ThreadRow[]> {
+    if (roots.length === 0) return []
+    const rows = await this.#db.query(threads, [...rangesOf(roots), ignored, userId])
+    return rows.map((row) => ({
+      rootId: row.parent_id,
+      count: row.members,
+      latestNid: row.latest_nid,
+      participated: row.participated,
+    }))
+  }
+
+  /**
+   * Roots of a room's threads with the position of their latest event, the latest first.
+   * @param range positions at or before `from`; `until` is the last position that the reader sees
+   * @param participant only threads that this user began or wrote in
+   */
+  async threadRoots(
+    roomNid: number,
+    range: { readonly from: number; readonly until: number; readonly limit: number },
+    ignored: readonly string[],
+    participant: string | undefined,
+  ): Promise<Array<{ root: ClientEventRow; latest: number }>> {
+    const rows = await this.#db.query(threadRoots, [roomNid, range.from, range.until, ignored, participant ?? null, range.limit])
+    return rows.map((row) => ({ root: toClientEventRow(row), latest: row.latest_ordering }))
+  }
+}
+
+/** Statements that write relations; they only ever run inside a transaction. */
+export const relationsWriter = {
+  /** Passes over what is no event id, or has a type too long to be one. `undefined` when nothing is left. */
+  insert(rows: readonly RelationRow[]): BoundSql | undefined {
+    const kept = rows.filter((row) => isStorable(row.relatesToId, row.relationType))
+    if (kept.length === 0) return undefined
+    return {
+      sql: insert,
+      values: [
+        kept.map((row) => row.relatesToId),
+        kept.map((row) => row.streamOrdering),
+        kept.map((row) => row.eventNid),
+        kept.map((row) => row.roomNid),
+        kept.map((row) => toPgText(row.relationType)),
+      ],
+    }
+  },
+}
+
+function isStorable(eventId: string, relationType: string): boolean {
+  const id = eventId.startsWith('$') && !eventId.includes('\0') && eventId.isWellFormed() && Buffer.byteLength(eventId) <= MAX_BYTES
+  return id && Buffer.byteLength(relationType) <= MAX_BYTES
+}
+
+function rangesOf(parents: readonly Parent[]): [string[], number[], number[]] {
+  return [parents.map((parent) => parent.eventId), parents.map((parent) => parent.roomNid), parents.map((parent) => parent.until)]
+}
+
+function textOrNull(value: string | undefined): string | null {
+  return value === undefined ? null : toPgText(value)
+}
