@@ -1,18 +1,16 @@
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { chmodSync, createWriteStream, existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import type { Target } from './loadgen.ts'
+import { root } from './paths.ts'
 
-const root = join(import.meta.dirname, '..', '..')
 const main = join(root, 'apps', 'weft', 'src', 'main.ts')
-/** The load generator and the peers stand beside the repository, as in this project's workplaces. */
-export const shared = process.env.WEFT_SHARED ?? join(root, '..', 'shared')
 
 /** A Weft of its own in a temporary folder, run by the same command as by its users. */
-export class Server {
+export class Server implements Target {
   readonly folder: string
   readonly base: string
   readonly #child: ChildProcess
@@ -43,7 +41,7 @@ export class Server {
     // The generated file unchanged, but for a port that is free on this machine.
     await writeFile(config, readFileSync(config, 'utf8').replaceAll('8008', String(port)))
     const log = createWriteStream(join(folder, 'weft.log'))
-    const child = spawn(process.execPath, ['--max-semi-space-size=4', '--disable-warning=ExperimentalWarning', main, 'start', ...args], {
+    const child = spawn(process.execPath, ['--max-semi-space-size=8', '--disable-warning=ExperimentalWarning', main, 'start', ...args], {
       cwd: folder,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -99,38 +97,6 @@ export class Server {
     await exited
     await rm(this.folder, { recursive: true, force: true })
   }
-}
-
-/** A report of the load generator, as far as the bench reads it. */
-export interface Report {
-  readonly ok: boolean
-  readonly result: Record<string, never>
-  readonly work: Record<string, number>
-  readonly processes: Record<string, { readonly cpu_seconds: number; readonly cpu_ms_per: Record<string, number> }>
-  readonly problems?: readonly string[]
-}
-
-const run = promisify(execFile)
-
-/** Runs a scenario of ../shared/loadgen, built on first use. */
-export async function loadgen(scenario: string, server: Server, args: readonly string[]): Promise<Report> {
-  const program = join(root, '.cache', 'loadgen')
-  if (!existsSync(program)) await run('go', ['build', '-o', program, '.'], { cwd: join(shared, 'loadgen') })
-  const out = join(server.folder, `${scenario}.json`)
-  await run(program, [scenario, '-base', server.base, '-procstat', server.procstat(), '-json', out, ...args])
-  return JSON.parse(readFileSync(out, 'utf8')) as Report
-}
-
-/** The sequential latency probe of ../shared/peers. */
-export async function probe(server: Server): Promise<{ send: { median: number }; wake_send: { median: number } }> {
-  const program = join(shared, 'peers', 'probe.py')
-  const { stdout } = await run('python3', [program, server.base, '--sends', '300', '--wakes', '150'])
-  return JSON.parse(stdout.trim().split('\n').at(-1) as string)
-}
-
-/** CPU milliseconds of all Weft processes, PostgreSQL and Redis for one unit of work. */
-export function cpuPer(report: Report, unit: string): number {
-  return Object.values(report.processes).reduce((sum, group) => sum + (group.cpu_ms_per[unit] ?? 0), 0)
 }
 
 /** Proportional set size of a process and all it started, in MB. */

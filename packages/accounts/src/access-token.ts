@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomInt } from 'node:crypto'
+import { hash, randomBytes, randomInt } from 'node:crypto'
 
 /** 192 random bits; what comes before them is a hint only. */
 const RANDOM_BYTES = 24
@@ -12,7 +12,7 @@ export function makeAccessToken(localpart: string): string {
 
 /** What is kept of an access token. Tokens have enough entropy that no salt or slow hash is needed. */
 export function hashAccessToken(accessToken: string): Buffer {
-  return createHash('sha256').update(accessToken).digest()
+  return hash('sha256', accessToken, 'buffer')
 }
 
 /** A device id for a client that chose none. */

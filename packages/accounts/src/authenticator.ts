@@ -1,4 +1,5 @@
 import type { TokenRow, TokensReader } from '@weft/storage'
+import { LRUCache } from 'lru-cache'
 import { hashAccessToken } from './access-token.ts'
 import type { Clock } from './ports.ts'
 
@@ -26,7 +27,6 @@ export interface TokenAuthenticatorOptions {
 interface Entry {
   readonly owner: TokenOwner
   readonly validUntil: number
-  readonly bytes: number
 }
 
 const DEFAULT_CACHE_BYTES = 8 << 20
@@ -41,11 +41,9 @@ export class TokenAuthenticator {
   readonly #tokens: TokensReader
   readonly #clock: Clock
   readonly #isFresh: () => boolean
-  readonly #limit: number
-  /** By hash, as a latin1 string; the least recently used first. */
-  readonly #entries = new Map<string, Entry>()
+  /** By hash, as a latin1 string. */
+  readonly #entries: LRUCache<string, Entry>
   readonly #byUser = new Map<string, Set<string>>()
-  #bytes = 0
   /** Counts what was dropped by news: a lookup that began before must not be kept. */
   #news = 0
 
@@ -53,14 +51,18 @@ export class TokenAuthenticator {
     this.#tokens = options.tokens
     this.#clock = options.clock
     this.#isFresh = options.isFresh
-    this.#limit = options.cacheBytes ?? DEFAULT_CACHE_BYTES
+    this.#entries = new LRUCache({
+      maxSize: options.cacheBytes ?? DEFAULT_CACHE_BYTES,
+      sizeCalculation: ({ owner }, key) => ENTRY_BYTES + key.length + owner.userId.length + (owner.deviceId?.length ?? 0),
+      dispose: ({ owner }, key) => this.#forgetKey(owner.userId, key),
+    })
   }
 
   /** How tokens were judged so far. */
   readonly lookups = { memory: 0, database: 0, refused: 0 }
 
   get cachedBytes(): number {
-    return this.#bytes
+    return this.#entries.calculatedSize
   }
 
   /** @returns undefined for a token that does not exist (any more) or has expired */
@@ -69,15 +71,13 @@ export class TokenAuthenticator {
     const key = hash.toString('latin1')
     const known = this.#entries.get(key)
     if (known !== undefined && known.validUntil > this.#clock.now() && this.#isFresh()) {
-      this.#entries.delete(key)
-      this.#entries.set(key, known)
       this.lookups.memory++
       return known.owner
     }
     const news = this.#news
     const row = await this.#tokens.byHash(hash)
     if (row === undefined || (row.valid_until_ms !== null && row.valid_until_ms <= this.#clock.now())) {
-      this.#drop(key)
+      this.#entries.delete(key)
       this.lookups.refused++
       return undefined
     }
@@ -91,29 +91,22 @@ export class TokenAuthenticator {
   forget(userId: string, deviceId?: string): void {
     this.#news++
     for (const key of [...(this.#byUser.get(userId) ?? [])]) {
-      if (deviceId === undefined || this.#entries.get(key)?.owner.deviceId === deviceId) this.#drop(key)
+      if (deviceId === undefined || this.#entries.peek(key)?.owner.deviceId === deviceId) this.#entries.delete(key)
     }
   }
 
   #keep(key: string, owner: TokenOwner, validUntil: number): void {
-    this.#drop(key)
-    const bytes = ENTRY_BYTES + key.length + owner.userId.length + (owner.deviceId?.length ?? 0)
-    this.#entries.set(key, { owner, validUntil, bytes })
-    this.#bytes += bytes
+    // Replacing an entry disposes of the one before, which takes the key from its user.
+    this.#entries.set(key, { owner, validUntil })
     const keys = this.#byUser.get(owner.userId)
     if (keys === undefined) this.#byUser.set(owner.userId, new Set([key]))
     else keys.add(key)
-    while (this.#bytes > this.#limit) this.#drop(this.#entries.keys().next().value as string)
   }
 
-  #drop(key: string): void {
-    const entry = this.#entries.get(key)
-    if (entry === undefined) return
-    this.#entries.delete(key)
-    this.#bytes -= entry.bytes
-    const keys = this.#byUser.get(entry.owner.userId)
+  #forgetKey(userId: string, key: string): void {
+    const keys = this.#byUser.get(userId)
     keys?.delete(key)
-    if (keys?.size === 0) this.#byUser.delete(entry.owner.userId)
+    if (keys?.size === 0) this.#byUser.delete(userId)
   }
 }
 

@@ -1,5 +1,6 @@
 import { type EventReference, joinPdu, type RoomVersion, referenceHash } from '@weft/matrix'
 import type { EventsReader } from '@weft/storage'
+import { LRUCache } from 'lru-cache'
 
 /** Thrown when something an event is built with is not in memory: the caller fetches it and tries again. */
 export class NotPrepared extends Error {
@@ -31,15 +32,14 @@ export class FirstFormat {
   readonly #events: EventsReader
   readonly #serverName: string
   readonly #randomId: (length: number) => string
-  readonly #max: number
-  readonly #hashes = new Map<number, string>()
+  readonly #hashes: LRUCache<number, string>
 
   /** @param options.max how many hashes to keep (about 150 bytes each) */
   constructor(options: { events: EventsReader; serverName: string; randomId: (length: number) => string; max?: number }) {
     this.#events = options.events
     this.#serverName = options.serverName
     this.#randomId = options.randomId
-    this.#max = options.max ?? 20_000
+    this.#hashes = new LRUCache({ maxSize: options.max ?? 20_000, sizeCalculation: () => 1 })
   }
 
   newEventId(): string {
@@ -60,9 +60,7 @@ export class FirstFormat {
   }
 
   keep(eventNid: number, sha256: string): void {
-    this.#hashes.delete(eventNid)
     this.#hashes.set(eventNid, sha256)
-    if (this.#hashes.size > this.#max) this.#hashes.delete(this.#hashes.keys().next().value as number)
   }
 
   async #read({ roomId, version }: Room, eventNids: readonly number[]): Promise<void> {

@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 
 /** A request's identity for idempotence: the same user, device and path with transaction id. */
 export interface TxnScope {
@@ -15,20 +16,17 @@ export interface TxnScope {
  */
 export function txnKey(scope: TxnScope): Buffer {
   const device = scope.deviceId ?? ''
-  return createHash('sha256')
-    .update(`${scope.userId.length}:${scope.userId}${device.length}:${device}${scope.path}`)
-    .digest()
-    .subarray(0, 16)
+  const text = `${scope.userId.length}:${scope.userId}${device.length}:${device}${scope.path}`
+  return hash('sha256', text, 'buffer').subarray(0, 16)
 }
 
 /** Remembers which event each recent transaction made, and lets a retry wait for the one under way. Bounded by number. */
 export class RecentTxns {
-  readonly #max: number
-  readonly #events = new Map<string, Promise<string>>()
+  readonly #events: LRUCache<string, Promise<string>>
 
   /** @param max how many transactions to keep (about 250 bytes each) */
   constructor(max = 50_000) {
-    this.#max = max
+    this.#events = new LRUCache({ maxSize: max, sizeCalculation: () => 1 })
   }
 
   /** Runs `send` once per key: a second caller gets the first one's event id. A failure is not remembered. */
@@ -38,9 +36,8 @@ export class RecentTxns {
     if (before !== undefined) return before
     const sending = send()
     this.#events.set(id, sending)
-    if (this.#events.size > this.#max) this.#events.delete(this.#events.keys().next().value as string)
     sending.catch(() => {
-      if (this.#events.get(id) === sending) this.#events.delete(id)
+      if (this.#events.peek(id) === sending) this.#events.delete(id)
     })
     return sending
   }

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { BoundSql, Queryable } from './sql.ts'
 import { sql } from './sql.ts'
 
@@ -42,13 +43,12 @@ const deleteAlias = sql<{ room_alias: string }>('rooms.deleteAlias', 'DELETE FRO
 /** Reads rooms and their aliases. Room ids, versions and creators never change, so what was found may be kept. */
 export class RoomsReader {
   readonly #db: Queryable
-  readonly #byId = new Map<string, RoomRow>()
-  readonly #limit: number
+  readonly #byId: LRUCache<string, RoomRow>
 
   /** @param keep how many rooms to keep in memory (about 300 bytes each) */
   constructor(db: Queryable, keep = 20_000) {
     this.#db = db
-    this.#limit = keep
+    this.#byId = new LRUCache({ maxSize: keep, sizeCalculation: () => 1 })
   }
 
   /** The room, or `undefined`; memory only ever says that a room exists. */
@@ -58,12 +58,7 @@ export class RoomsReader {
 
   /** The room if this process has met it. */
   known(roomId: string): RoomRow | undefined {
-    const row = this.#byId.get(roomId)
-    if (row === undefined) return undefined
-    // A Map keeps insertion order: moving what is used to the end makes the first key the oldest.
-    this.#byId.delete(roomId)
-    this.#byId.set(roomId, row)
-    return row
+    return this.#byId.get(roomId)
   }
 
   async byNids(roomNids: readonly number[]): Promise<RoomRow[]> {
@@ -85,7 +80,6 @@ export class RoomsReader {
   #keep(row: RoomRow | undefined): RoomRow | undefined {
     if (row === undefined) return undefined
     this.#byId.set(row.roomId, row)
-    if (this.#byId.size > this.#limit) this.#byId.delete(this.#byId.keys().next().value as string)
     return row
   }
 }

@@ -1,5 +1,6 @@
 import { requireRoomVersion } from '@weft/matrix'
 import type { SyncEventRow } from '@weft/storage'
+import { LRUCache } from 'lru-cache'
 import { type Quoted, TimelineEvent } from './timeline-event.ts'
 
 /** Where events are loaded from. */
@@ -22,21 +23,18 @@ interface Redaction {
  */
 export class EventStore {
   readonly #source: EventSource
-  readonly #maxBytes: number
-  readonly #events = new Map<number, TimelineEvent>()
-  readonly #weights = new Map<number, number>()
-  readonly #redactions = new Map<number, Redaction>()
+  readonly #events: LRUCache<number, TimelineEvent>
+  readonly #redactions = new LRUCache<number, Redaction>({ max: REMEMBERED_REDACTIONS })
   /** Loads under way, so that a hundred readers of one event ask once. */
   readonly #loading = new Map<number, Promise<void>>()
-  #bytes = 0
-
   constructor(source: EventSource, maxBytes: number) {
     this.#source = source
-    this.#maxBytes = maxBytes
+    // The newest is kept even where it alone is more than the budget.
+    this.#events = new LRUCache({ maxSize: maxBytes, sizeCalculation: (event) => Math.min(event.bytes, maxBytes) })
   }
 
   get bytes(): number {
-    return this.#bytes
+    return this.#events.calculatedSize
   }
 
   get size(): number {
@@ -44,29 +42,18 @@ export class EventStore {
   }
 
   get(nid: number): TimelineEvent | undefined {
-    const event = this.#events.get(nid)
-    if (event === undefined) return undefined
-    this.#events.delete(nid)
-    this.#events.set(nid, event)
-    return event
+    return this.#events.get(nid)
   }
 
   /** Keeps an event that came over the stream. */
   add(event: TimelineEvent): void {
-    const { nid } = event.facts
-    this.#forget(nid)
-    const weight = event.bytes
-    this.#events.set(nid, event)
-    this.#weights.set(nid, weight)
-    this.#bytes += weight
-    while (this.#bytes > this.#maxBytes && this.#events.size > 1) this.#forget(this.#events.keys().next().value as number)
+    this.#events.set(event.facts.nid, event)
   }
 
   /** An event of this store, or of `ring`, was redacted. */
   redacted(targetNid: number, redaction: Redaction, ring: TimelineEvent | undefined): void {
     this.#redactions.set(targetNid, redaction)
-    if (this.#redactions.size > REMEMBERED_REDACTIONS) this.#redactions.delete(this.#redactions.keys().next().value as number)
-    this.#events.get(targetNid)?.redact(redaction)
+    this.#events.peek(targetNid)?.redact(redaction)
     ring?.redact(redaction)
   }
 
@@ -113,7 +100,7 @@ export class EventStore {
       const event = events.get(row.eventNid)
       event?.fill(this.#quoted(row))
       // The copy that the store has may be another one.
-      const kept = this.#events.get(row.eventNid)
+      const kept = this.#events.peek(row.eventNid)
       if (kept !== undefined && kept !== event) kept.fill(this.#quoted(row))
     }
   }
@@ -144,11 +131,5 @@ export class EventStore {
     const late = row.redaction === undefined ? this.#redactions.get(row.eventNid) : undefined
     const redaction = late?.json === undefined ? row.redaction : { eventId: late.eventId, json: late.json }
     return { json: row.json, version: requireRoomVersion(row.roomVersion), replaced: row.replaced, redaction }
-  }
-
-  #forget(nid: number): void {
-    if (!this.#events.delete(nid)) return
-    this.#bytes -= this.#weights.get(nid) ?? 0
-    this.#weights.delete(nid)
   }
 }

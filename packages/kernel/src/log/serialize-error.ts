@@ -1,4 +1,5 @@
 import { inspect, types } from 'node:util'
+import { OperatorError } from '../operator-error.ts'
 
 /** Nested causes, and errors of an AggregateError, that are shown. */
 const MAX_DEPTH = 4
@@ -8,11 +9,13 @@ const MAX_TEXT = 4096
 /**
  * An error as a log shows it: type, message, stack, what it carries in plain values (code, constraint, address …), and its causes.
  * Objects that hang on errors are left out: pg hangs its client on some, with all its settings. So is the row that PostgreSQL quotes
- * when it breaks a constraint: it may hold anything. What was thrown and is no error is shown as it is.
+ * when it breaks a constraint: it may hold anything. What was thrown and is no error is shown as it is; what an operator can mend, by
+ * its message alone.
  */
 export function serializeError(error: unknown, depth = 0): unknown {
   if (!types.isNativeError(error))
     return { message: typeof error === 'string' ? bounded(error) : inspect(error, { depth: 1, breakLength: Number.POSITIVE_INFINITY }) }
+  if (error instanceof OperatorError) return { type: error.name, message: bounded(error.message) }
   const shown: Record<string, unknown> = { type: error.name, message: bounded(error.message), stack: bounded(error.stack ?? '') }
   for (const [key, value] of Object.entries(error)) {
     if (Object.hasOwn(shown, key) || key === 'name') continue
