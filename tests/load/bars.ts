@@ -1,5 +1,6 @@
 import { Conversation } from './conversation.ts'
-import { cpuPer, cpuSeconds, loadgen, pause, probe, pssMb, Server } from './rig.ts'
+import { cpuPer, loadgen, losses, probe } from './loadgen.ts'
+import { cpuSeconds, pause, pssMb, Server } from './rig.ts'
 
 /** One figure with the limit that an issue set. */
 export interface Bar {
@@ -43,17 +44,15 @@ export async function splitBars(): Promise<Figures> {
     const fanout = await loadgen('fanout', server, ['-members', '100', '-rate', '4', '-messages', '100'])
     const statements = (await syncStatements(server)) - before
     const deliveries = fanout.work.delivery ?? 1
-    const lost = send.result as { lost?: number; duplicates?: number }
-    const missed = fanout.result as { missed?: number; duplicates?: number }
     return {
       idleSplit,
       idleSync,
       sendP50: latencies.send.median,
       wakeP50: latencies.wake_send.median,
       sendCpu: cpuPer(send, 'event'),
-      sendLost: (lost.lost ?? 0) + (lost.duplicates ?? 0),
+      sendLost: losses(send.result.history),
       fanoutCpu: cpuPer(fanout, 'delivery'),
-      fanoutMissed: (missed.missed ?? 0) + (missed.duplicates ?? 0),
+      fanoutMissed: losses(fanout.result.delivery),
       fanoutStatements: statements / deliveries,
     }
   } finally {

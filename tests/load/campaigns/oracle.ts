@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync } from 'node:fs'
-import { rm, writeFile } from 'node:fs/promises'
-import { availableParallelism, tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { root } from '../paths.ts'
@@ -36,37 +36,49 @@ export const oracle: Campaign = {
   async run({ dags, seed }) {
     const total = Number(dags)
     const python = join(await ensureVenv('synapse-oracle', requirements), 'bin', 'python')
-    const scratch = mkdtempSync(join(tmpdir(), 'weft-oracle-'))
+    const cache = join(root, '.cache', 'oracle', sourceHash())
+    await mkdir(cache, { recursive: true })
     const found: Compared[] = []
     let next = 0
     const lane = async () => {
       while (next < total) {
         const first = next
         next += BATCH
-        found.push(await batch(python, scratch, `${seed}:${first}`, Math.min(BATCH, total - first)))
+        found.push(await batch(python, cache, `${seed}:${first}`, Math.min(BATCH, total - first)))
         process.stderr.write(`${found.reduce((sum, one) => sum + sumOf(one, 'rooms'), 0)} of ${total} DAGs\n`)
       }
     }
-    try {
-      await Promise.all(Array.from({ length: availableParallelism() }, lane))
-    } finally {
-      await rm(scratch, { recursive: true, force: true })
-    }
+    await Promise.all(Array.from({ length: availableParallelism() }, lane))
     return report(found, total, seed as string)
   },
 }
 
-async function batch(python: string, scratch: string, seed: string, count: number): Promise<Compared> {
+/** Compares some rooms, or says what was found when the same sources compared them before: a campaign that was cut short goes on. */
+async function batch(python: string, cache: string, seed: string, count: number): Promise<Compared> {
   // The generator's seed is 32 bits: hashed, so that neighbouring batches do not run on neighbouring states.
   const number = createHash('sha256').update(seed).digest().readUInt32BE()
-  const file = join(scratch, `${number}.json`)
+  const known = join(cache, `${number}-${count}.json`)
+  if (existsSync(known)) return JSON.parse(readFileSync(known, 'utf8')) as Compared
+  const file = join(cache, `${number}-${count}.rooms`)
   const options = { maxBuffer: 1 << 30 }
   const { stdout: rooms } = await run(process.execPath, [join(folder, 'rooms.ts'), String(number), String(count)], options)
   await writeFile(file, rooms)
   const { stdout } = await run(python, [join(folder, 'compare.py'), file], options)
-  await rm(file)
   const compared = JSON.parse(stdout) as Compared
-  return { ...compared, differences: compared.differences.map(([version, ...rest]) => [version, `seed ${number}`, ...rest]) }
+  const result = { ...compared, differences: compared.differences.map(([version, ...rest]) => [version, `seed ${number}`, ...rest]) }
+  await writeFile(`${known}.new`, JSON.stringify(result))
+  await rename(`${known}.new`, known)
+  await rm(file)
+  return result
+}
+
+/** Of everything that a verdict depends on. */
+function sourceHash(): string {
+  const hash = createHash('sha256')
+  for (const directory of [join(root, 'packages', 'matrix', 'src'), folder]) {
+    for (const name of readdirSync(directory).sort()) if (/\.(ts|py|txt)$/.test(name)) hash.update(readFileSync(join(directory, name)))
+  }
+  return hash.digest('hex').slice(0, 16)
 }
 
 function sumOf({ counts }: Compared, name: Count, version?: string): number {

@@ -1,0 +1,133 @@
+import { cpuPer, loadgen, losses, probe, type Report, type Target } from '../loadgen.ts'
+import { Server } from '../rig.ts'
+import { SynapseWorkers } from '../synapse.ts'
+import { type Campaign, type Check, markdownTable, type Outcome } from './campaign.ts'
+
+type Scenario = 'send' | 'one-room' | 'members'
+type Options = Readonly<Record<'rounds' | 'seconds' | 'members', string>>
+
+/** One server's figures of one round. */
+interface Round {
+  readonly scenarios: Readonly<Record<Scenario, Report>>
+  readonly sendP50: number
+  readonly wakeP50: number
+}
+
+const servers = ['Weft', 'Synapse'] as const
+type ServerName = (typeof servers)[number]
+type Rounds = Readonly<Record<ServerName, readonly Round[]>>
+
+/** Weft and Synapse with workers under the same load, one after the other. */
+export const synapse: Campaign = {
+  about:
+    'Synapse with workers (../shared/peers: seven processes, nginx, Redis, PostgreSQL 15 with fsync) and Weft split (router, writer, two ' +
+    'sync processes, Redis, PostgreSQL with fsync), each on an empty database, one after the other in each round, under ../shared/loadgen ' +
+    'and the sequential probe. CPU is of all processes of the server, its proxy or router, PostgreSQL and Redis included. Figures are ' +
+    'medians of the rounds.',
+  options: { rounds: '3', seconds: '20', members: '100' },
+  async run(given) {
+    const options = given as Options
+    const rounds: Record<ServerName, Round[]> = { Weft: [], Synapse: [] }
+    for (let round = 1; round <= Number(options.rounds); round++) {
+      tell(`round ${round}: Synapse`)
+      rounds.Synapse.push(await measured(await SynapseWorkers.start(), options))
+      tell(`round ${round}: Weft`)
+      rounds.Weft.push(await measured(await Server.start(['--split', '--replicas', 'sync=2']), options))
+    }
+    return report(rounds, options)
+  },
+}
+
+async function measured(server: Target & { stop(): Promise<void> }, { seconds, members }: Options): Promise<Round> {
+  const duration = ['-duration', `${seconds}s`]
+  try {
+    const { send, wake_send } = await probe(server)
+    const rooms = await loadgen('send', server, ['-rooms', '50', '-concurrency', '32', ...duration])
+    const oneRoom = await loadgen('send', server, ['-one-room', '-senders', '8', '-concurrency', '8', ...duration])
+    const roomy = await loadgen('send-members', server, ['-rooms', '50', '-members', members, '-concurrency', '32', ...duration])
+    return { scenarios: { send: rooms, 'one-room': oneRoom, members: roomy }, sendP50: send.median, wakeP50: wake_send.median }
+  } finally {
+    await server.stop()
+  }
+}
+
+function report(rounds: Rounds, { members, seconds }: Options): Outcome {
+  const figure = (server: ServerName, of: (round: Round) => number) => median(rounds[server].map(of))
+  const cpu = (scenario: Scenario) => (round: Round) => cpuPer(round.scenarios[scenario], 'event')
+  const rate = (scenario: Scenario) => (round: Round) => round.scenarios[scenario].result.events_per_second ?? 0
+  const p95 = (scenario: Scenario) => (round: Round) => round.scenarios[scenario].result.latency?.p95_ms ?? Number.NaN
+  const names: Readonly<Record<Scenario, string>> = {
+    send: 'send, 50 rooms × 32',
+    'one-room': 'send, one room × 8 senders',
+    members: `send, 50 rooms of ${members} members × 32`,
+  }
+  const rows: Array<readonly [name: string, of: (round: Round) => number]> = [
+    ...(Object.entries(names) as Array<[Scenario, string]>).flatMap(([scenario, name]) => [
+      [`${name}: CPU ms an event`, cpu(scenario)] as const,
+      [`${name}: events a second`, rate(scenario)] as const,
+      [`${name}: p95 ms`, p95(scenario)] as const,
+    ]),
+    ['sequential send p50 ms', (round) => round.sendP50],
+    ['send to woken /sync p50 ms', (round) => round.wakeP50],
+  ]
+  const lost = (server: ServerName) =>
+    rounds[server].flatMap(({ scenarios }) => Object.values(scenarios)).reduce((sum, { result }) => sum + losses(result.history), 0)
+  const weft = (of: (round: Round) => number) => figure('Weft', of)
+  const ratio = figure('Synapse', cpu('send')) / weft(cpu('send'))
+  const more = weft(cpu('members')) - weft(cpu('send'))
+  const checks: Check[] = [
+    atMost(names.send, weft(cpu('send')), 0.5, 'ms'),
+    { name: `${names.send}: ${ratio.toFixed(1)} times less CPU than Synapse, at least 30`, ok: ratio >= 30 },
+    { name: `${names.send}: ${Math.round(weft(rate('send')))} events a second, at least 2,500`, ok: weft(rate('send')) >= 2500 },
+    atMost(names['one-room'], weft(cpu('one-room')), 0.8, 'ms'),
+    atMost(`${names.members}, beyond rooms of one`, more, 0.3, 'ms'),
+    atMost(
+      'sequential send p50',
+      weft((round) => round.sendP50),
+      1.5,
+      'ms',
+    ),
+    atMost('events lost or doubled by Weft', lost('Weft'), 0, ''),
+  ]
+  const table = rows.map(([name, of]) => {
+    const [ours, theirs] = [weft(of), figure('Synapse', of)]
+    const spread = rounds.Weft.map((round) => shown(of(round))).join(', ')
+    return [name, shown(ours), spread, shown(theirs), rounds.Synapse.map((round) => shown(of(round))).join(', '), shown(theirs / ours)]
+  })
+  const processes = [...new Set(rounds.Weft.flatMap(({ scenarios }) => Object.keys(scenarios.send.processes)))].map((name) => [
+    name,
+    ...(Object.keys(names) as Scenario[]).map((scenario) =>
+      shown(weft((round) => round.scenarios[scenario].processes[name]?.cpu_ms_per.event ?? 0)),
+    ),
+  ])
+  const figures = [
+    `${rounds.Weft.length} rounds of ${seconds} s a scenario.`,
+    '',
+    markdownTable(['', 'Weft', 'rounds', 'Synapse', 'rounds', 'Synapse / Weft'], table),
+    '',
+    'CPU of Weft in ms an event, by process:',
+    '',
+    markdownTable(['', ...Object.values(names)], processes),
+    '',
+    ...checks.map(({ name, ok }) => `- ${ok ? 'holds' : '**missed**'}: ${name}`),
+  ]
+  return { checks, figures: figures.join('\n') }
+}
+
+function atMost(name: string, figure: number, limit: number, unit: string): Check {
+  return { name: `${name}: ${shown(figure)} ${unit}, at most ${limit}`, ok: figure <= limit }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
+}
+
+function shown(value: number): string {
+  return value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(value < 1 ? 3 : 2)
+}
+
+function tell(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
