@@ -2,8 +2,10 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { registry } from '@weft/api'
 import { renderSampleConfig } from '@weft/kernel'
 import { documents } from '../apps/weft/src/documents.ts'
+import { clientServerOperations, coverageOf, renderCoverage } from './spec-coverage.ts'
 
 export interface GeneratedFile {
   /** Relative to the root. */
@@ -25,7 +27,12 @@ const sample: GeneratedFile = {
     }),
 }
 
-export const generatedFiles: readonly GeneratedFile[] = [...documents, sample]
+const coverage: GeneratedFile = {
+  file: 'docs/spec-coverage.md',
+  render: () => renderCoverage(coverageOf(registry, clientServerOperations())),
+}
+
+export const generatedFiles: readonly GeneratedFile[] = [...documents, sample, coverage]
 
 /** What is there and what should be, for each file where the two differ. */
 export async function outdated(root: string, files: readonly GeneratedFile[]): Promise<{ file: string; text: string; present?: string }[]> {
