@@ -1,3 +1,4 @@
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -7,6 +8,12 @@ import { type Bar, type BarName, bars, type Figures, singleBars, splitBars } fro
 const file = join(import.meta.dirname, '..', '..', 'docs', 'bench', 'figures.json')
 const last: Figures = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).figures : {}
 
+/** CPU of one ed25519 signature on the machine whose floors PLATFORM.md gives: 49,000 a second. */
+const REFERENCE_SIGN_US = 1e6 / 49_000
+const signUs = signatureMicroseconds()
+process.stdout.write(
+  `An ed25519 signature costs ${signUs.toFixed(0)} µs here, ${(signUs / REFERENCE_SIGN_US).toFixed(1)} times what it does on the machine that the bars were set on.\n`,
+)
 const figures: Figures = { ...(await singleBars()), ...(await splitBars()) }
 
 const rows = (Object.entries(bars) as Array<[BarName, Bar]>).map(([key, bar]) => {
@@ -29,9 +36,25 @@ for (const row of table)
 
 if (process.argv.includes('--save')) {
   await mkdir(dirname(file), { recursive: true })
-  await writeFile(file, `${JSON.stringify({ taken: new Date().toISOString().slice(0, 10), figures }, undefined, 2)}\n`)
+  await writeFile(
+    file,
+    `${JSON.stringify({ taken: new Date().toISOString().slice(0, 10), signUs: Math.round(signUs), figures }, undefined, 2)}\n`,
+  )
 }
 process.exit(rows.some((row) => row[5] === 'MISSED') ? 1 : 0)
+
+/** The median of five batches: CPU time, so that other processes count for little. */
+function signatureMicroseconds(): number {
+  const { privateKey } = generateKeyPairSync('ed25519')
+  const message = Buffer.alloc(600, 'a')
+  const batches = Array.from({ length: 5 }, () => {
+    const before = process.cpuUsage()
+    for (let i = 0; i < 3000; i++) sign(null, message, privateKey)
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 3000
+  })
+  return batches.toSorted((a, b) => a - b)[2] as number
+}
 
 function shown(value: number | undefined, unit: string): string {
   if (value === undefined) return '–'
