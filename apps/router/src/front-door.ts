@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, Server as NetServer } from 'node:net'
 import type { Edge } from '@weft/http'
+import { listenError } from '@weft/kernel'
 import { parserRefusal, rawAnswer } from './replies.ts'
 
 /** What stands behind the door. */
@@ -41,9 +42,10 @@ export class FrontDoor {
    */
   listen(port: number, host: string, ipv6Only = false): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
+      const refuse = (error: Error) => reject(listenError(error, { host, port, setting: '`listeners` or `process.port`' }))
+      this.#server.once('error', refuse)
       this.#server.listen({ port, host, ipv6Only, backlog: 1024 }, () => {
-        this.#server.off('error', reject)
+        this.#server.off('error', refuse)
         resolve((this.#server.address() as AddressInfo).port)
       })
     })

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { OperatorError } from '@weft/kernel'
 import {
   binariesOfPackage,
   connectionUrl,
@@ -7,6 +8,7 @@ import {
   Dedicated,
   type EmbeddedLog,
   EmbeddedPostgres,
+  isConnectionError,
   migrate,
   withDatabase,
 } from '@weft/storage'
@@ -37,11 +39,16 @@ export async function startEmbeddedDatabase(
   }
 }
 
-/** Brings a database to this release. @throws Error that says why it cannot be used */
+/** Brings a database to this release. @throws OperatorError that says why it cannot be used */
 export async function migrateUrl(url: string): Promise<readonly string[]> {
   const db = new Database({ connection: url, applicationName: 'weft migrate', poolSize: 2 })
   try {
     return await migrate(db, { dir: migrationsDir })
+  } catch (error) {
+    if (!isConnectionError(error)) throw error
+    throw new OperatorError(`the database cannot be used: ${error.message}. Look whether it runs, and at 'database' in homeserver.yaml.`, {
+      cause: error,
+    })
   } finally {
     await db.close()
   }

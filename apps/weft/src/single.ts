@@ -3,7 +3,7 @@ import { registry } from '@weft/api'
 import { openSync } from '@weft/app-sync'
 import { runWriter } from '@weft/app-writer'
 import { BucketRateLimiter, Door, endpointLimits } from '@weft/http'
-import { type Compose, type Config, type ProcessContext, partContext, runProcess } from '@weft/kernel'
+import { type Compose, type Config, OperatorError, type ProcessContext, partContext, runProcess } from '@weft/kernel'
 import { type Backplane, isUnavailable, localBackplane } from '@weft/replication'
 import { openDatabase } from '@weft/storage'
 import { migrateUrl, startEmbeddedDatabase } from './embedded-database.ts'
@@ -81,6 +81,6 @@ async function listen(door: Door, config: Config, log: ProcessContext['log']): P
         log.warn({ host, port: listener.port }, 'this address does not exist here')
       }
     }
-    if (open === 0) throw new Error(`none of the addresses of the listener on port ${listener.port} exists on this machine`)
+    if (open === 0) throw new OperatorError(`none of the addresses of the listener on port ${listener.port} exists on this machine`)
   }
 }

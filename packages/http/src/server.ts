@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { listenError } from '@weft/kernel'
 import { corsHeaders } from './cors.ts'
 import type { InFlight } from './in-flight.ts'
 import type { HttpLog } from './observe.ts'
@@ -58,10 +59,11 @@ export class HttpServer {
   /** Starts to listen. @throws Error with the address in its message when it is taken or not ours */
   async listen(port: number, host = '127.0.0.1'): Promise<{ readonly host: string; readonly port: number }> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#server.once('error', reject)
+    const refuse = (error: Error) => reject(listenError(error, { host, port, setting: '`listeners` or `process.port`' }))
+    this.#server.once('error', refuse)
     this.#server.listen({ port, host, backlog: 1024 }, resolve)
     await promise
-    this.#server.off('error', reject)
+    this.#server.off('error', refuse)
     this.#server.on('error', (error) => this.#log.error({ err: error }, 'HTTP server failed'))
     return { host, port: (this.#server.address() as AddressInfo).port }
   }

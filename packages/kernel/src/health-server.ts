@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import type { ProcessLifecycle } from './lifecycle.ts'
 import type { Metrics } from './metrics/metrics.ts'
+import { listenError } from './operator-error.ts'
 
 export interface HealthServerOptions {
   readonly host: string
@@ -65,9 +66,10 @@ function reply(response: ServerResponse, status: number, body: object, headers: 
 
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject)
+    const refuse = (error: Error) => reject(listenError(error, { host, port, setting: '`process.health_port`, or the `metrics` listener' }))
+    server.once('error', refuse)
     server.listen(port, host, () => {
-      server.off('error', reject)
+      server.off('error', refuse)
       resolve()
     })
   })

@@ -1,5 +1,9 @@
 import { dirname } from 'node:path'
+import { OperatorError } from '@weft/kernel'
 import { run } from './run.ts'
+
+/** `nobody`, on every Linux. */
+export const postgresUid = 65534
 
 /** The user that PostgreSQL runs as: it refuses to be root, so root gives it to `nobody`. Undefined: our own. */
 export interface Account {
@@ -8,7 +12,7 @@ export interface Account {
 }
 
 export function postgresAccount(): Account | undefined {
-  return process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined
+  return process.getuid?.() === 0 ? { uid: postgresUid, gid: postgresUid } : undefined
 }
 
 /**
@@ -24,7 +28,7 @@ export async function requireReachable(folder: string, account: Account, what: s
   const script = 'for d; do cd "$d" 2>/dev/null || { printf %s "$d"; exit 0; }; done'
   const closed = await run('/bin/sh', ['-c', script, 'sh', ...path], { ...account, cwd: '/' })
   if (closed === '') return
-  throw new Error(
+  throw new OperatorError(
     `${what} ${folder} is out of reach: PostgreSQL refuses to run as root, so it runs as uid ${account.uid}, which may not enter ${closed}. ` +
       `Ways out: start weft as an ordinary user; or keep it outside ${closed}; or let others pass with 'chmod o+x ${closed}'.`,
   )

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { OperatorError } from '@weft/kernel'
 import { run } from './run.ts'
 
 /** Where the programs of one PostgreSQL are. */
@@ -22,7 +23,7 @@ export function binariesOfPackage(entry: string): PostgresBinaries {
 export function binariesIn(folder: string): PostgresBinaries {
   const binaries = { initdb: join(folder, 'initdb'), postgres: join(folder, 'postgres') }
   for (const file of Object.values(binaries)) {
-    if (!existsSync(file)) throw new Error(`${file} is missing: install again, without --no-optional and with install scripts on`)
+    if (!existsSync(file)) throw new OperatorError(`${file} is missing: install again, without --no-optional and with install scripts on`)
   }
   return binaries
 }

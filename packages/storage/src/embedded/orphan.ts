@@ -1,5 +1,6 @@
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { OperatorError } from '@weft/kernel'
 
 /** A setting without effect on PostgreSQL: it leaves our process id in the server's command line, for us to find. */
 export const ownerSetting = 'weft.owner'
@@ -26,10 +27,12 @@ export async function clearOrphan(dataDir: string, log?: { warn(fields: object, 
     return
   }
   if (server.owner === undefined) {
-    throw new Error(`${dataDir} is in use by a PostgreSQL server that weft did not start (process ${pid}). Stop it first.`)
+    throw new OperatorError(`${dataDir} is in use by a PostgreSQL server that weft did not start (process ${pid}). Stop it first.`)
   }
   if (server.owner === server.parent) {
-    throw new Error(`${dataDir} is in use by another weft (process ${server.owner}). Stop it first, or give this one another data folder.`)
+    throw new OperatorError(
+      `${dataDir} is in use by another weft (process ${server.owner}). Stop it first, or give this one another data folder.`,
+    )
   }
   log?.warn({ pid, owner: server.owner }, 'stopping the PostgreSQL server that a killed weft left behind')
   await endServer(pid, dataDir)
@@ -42,7 +45,7 @@ async function endServer(pid: number, dataDir: string): Promise<void> {
   let urged = false
   while ((await runningServer(pid, dataDir)) !== undefined) {
     if (performance.now() > deadline) {
-      if (urged) throw new Error(`the PostgreSQL server with process id ${pid} does not end`)
+      if (urged) throw new OperatorError(`the PostgreSQL server with process id ${pid} does not end: end it by 'kill -9 ${pid}'.`)
       urged = true
       process.kill(pid, 'SIGQUIT')
     }

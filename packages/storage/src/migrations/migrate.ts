@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { OperatorError } from '@weft/kernel'
 import pg from 'pg'
 import type { Database, StorageLog } from '../database.ts'
 import type { Dedicated } from '../dedicated.ts'
@@ -6,7 +7,7 @@ import { ConnectionLost } from '../errors.ts'
 import { isBreaking, type Migration, readMigrations } from './files.ts'
 
 /** The database and this release do not fit together; the message says what to do. */
-export class MigrationError extends Error {
+export class MigrationError extends OperatorError {
   override readonly name = 'MigrationError'
 }
 
