@@ -1,41 +1,50 @@
-/** A part of a conversation: its steps depend on each other, so that the first one that fails ends it. */
-export type Part = (step: Step) => Promise<void>
-export type Step = <T>(name: string, act: () => Promise<T> | T) => Promise<T>
-
-class StepFailed extends Error {}
+/** How long one step may take, in ms. Each thing that it waits for has an earlier deadline, with a better message. */
+const STEP_MS = 60_000
 
 /**
- * Runs the parts of a conversation and prints a line a step: `ok NAME` or `FAILED NAME: WHY`, which run.ts counts.
- * @returns whether every step passed
+ * A part of a conversation: its steps by name, in their order. Each depends on those before it, so that the first that fails ends the
+ * part. What later parts need is in the cast, which every step gets.
  */
-export async function runParts(parts: Readonly<Record<string, Part>>): Promise<boolean> {
-  let passed = true
-  for (const [part, run] of Object.entries(parts)) {
-    const step: Step = async (name, act) => {
+export type Part<C> = Readonly<Record<string, (cast: C) => Promise<void> | void>>
+export type Parts<C> = Readonly<Record<string, Part<C>>>
+
+/** The steps as `PART: NAME`, one a line. */
+export function listSteps(parts: Parts<never>): string[] {
+  return Object.entries(parts).flatMap(([part, steps]) => Object.keys(steps).map((name) => `${part}: ${name}`))
+}
+
+/**
+ * Runs the parts of a conversation and prints a line a step that it comes to: `ok PART: NAME` or `FAILED PART: NAME: WHY`.
+ * @param founding parts without which no other makes sense
+ */
+export async function runParts<C>(parts: Parts<C>, cast: C, founding: readonly string[]): Promise<void> {
+  for (const [part, steps] of Object.entries(parts)) {
+    for (const [name, act] of Object.entries(steps)) {
       try {
-        const result = await act()
+        await inTime(act, cast)
         line(`ok ${part}: ${name}`)
-        return result
       } catch (error) {
-        line(`FAILED ${part}: ${name}: ${messageOf(error)}`)
+        line(`FAILED ${part}: ${name}: ${error instanceof Error ? error.message : String(error)}`)
         if (error instanceof Error && error.stack !== undefined) process.stderr.write(`${error.stack}\n`)
-        throw new StepFailed()
+        if (founding.includes(part)) return
+        break
       }
     }
-    try {
-      await run(step)
-    } catch (error) {
-      passed = false
-      if (!(error instanceof StepFailed)) line(`FAILED ${part}: outside of its steps: ${messageOf(error)}`)
-    }
   }
-  return passed
+}
+
+async function inTime<C>(act: (cast: C) => Promise<void> | void, cast: C): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${STEP_MS} ms`)), STEP_MS)
+  })
+  try {
+    await Promise.race([act(cast), late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 function line(text: string): void {
   process.stdout.write(`${text.replaceAll('\n', ' ')}\n`)
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,6 +1,6 @@
 import type { Person } from './person.ts'
 
-/** Who and what the parts of the conversation share; each is set by the part that makes it. */
+/** Who and what the parts of the conversation share. The first two parts set it, without which the others do not begin. */
 export interface Cast {
   readonly baseUrl: string
   alice: Person

@@ -12,6 +12,7 @@ import {
   SyncState,
 } from 'matrix-js-sdk'
 import type { Logger } from 'matrix-js-sdk/lib/logger.js'
+import { Disk, DiskStore } from './disk.ts'
 
 /** How long a step waits for what it expects, in ms. Nothing here takes nearly as long; the machine may be busy. */
 const DEADLINE_MS = 20_000
@@ -27,20 +28,45 @@ const NEWS = [
 
 export const PASSWORD = 'correct horse battery staple'
 
+export interface Session {
+  readonly user_id: string
+  readonly access_token?: string
+  readonly device_id?: string
+}
+
 /** A person with one client, as an application would use matrix-js-sdk. */
 export class Person {
   readonly client: MatrixClient
   /** What the client had to complain about. */
   readonly complaints: string[] = []
+  readonly #baseUrl: string
+  readonly #session: Session | undefined
+  readonly #disk: Disk
 
-  constructor(baseUrl: string, session?: { readonly user_id: string; readonly access_token?: string; readonly device_id?: string }) {
-    const { user_id: userId, access_token: accessToken, device_id: deviceId } = session ?? {}
-    this.client = createClient({ baseUrl, userId, accessToken, deviceId, logger: collectingLogger(this.complaints), timelineSupport: true })
+  constructor(baseUrl: string, session?: Session, disk = new Disk()) {
+    this.#baseUrl = baseUrl
+    this.#session = session
+    this.#disk = disk
+    this.client = createClient({
+      baseUrl,
+      userId: session?.user_id,
+      accessToken: session?.access_token,
+      deviceId: session?.device_id,
+      store: new DiskStore(disk),
+      logger: collectingLogger(this.complaints),
+      fetchFn: complainingFetch(this.complaints),
+      timelineSupport: true,
+    })
     this.client.on(ClientEvent.SyncUnexpectedError, (error) => this.complaints.push(`sync: ${error.stack ?? error.message}`))
   }
 
   get id(): string {
     return this.client.getSafeUserId()
+  }
+
+  /** The session in another client that knows nothing of this one, or what is on its disk. */
+  again(options: { readonly disk: boolean }): Person {
+    return new Person(this.#baseUrl, this.#session, options.disk ? this.#disk : undefined)
   }
 
   /** Begins to sync, and waits until the first answer is taken in. */
@@ -52,6 +78,11 @@ export class Person {
 
   stop(): void {
     this.client.stopClient()
+  }
+
+  /** Ends the session and the client. */
+  async logOut(): Promise<void> {
+    await this.client.logout(true)
   }
 
   /** Waits until the client knows what `probe` looks for. @throws Error at the deadline, naming `what` */
@@ -106,7 +137,7 @@ export class Person {
 }
 
 /** Asserts that the server refuses, with this status and error code. */
-export async function refused(answer: Promise<unknown>, status: number, errcode: string): Promise<MatrixError> {
+export async function refused(answer: Promise<unknown>, status: number, errcode: string | undefined): Promise<MatrixError> {
   const error = await answer.then(
     () => assert.fail(`accepted, where ${status} ${errcode} was due`),
     (reason: unknown) => reason,
@@ -116,13 +147,16 @@ export async function refused(answer: Promise<unknown>, status: number, errcode:
   return error
 }
 
-/** Texts of the messages of a timeline, the oldest first. */
-export function bodies(room: Room): string[] {
-  return room
-    .getLiveTimeline()
-    .getEvents()
+/** Texts of messages, in their order. */
+export function texts(events: readonly MatrixEvent[]): string[] {
+  return events
     .filter((event) => event.getType() === 'm.room.message' && event.getContent().body !== undefined)
     .map((event) => event.getContent().body as string)
+}
+
+/** Texts of the messages of a room's live timeline, the oldest first. */
+export function bodies(room: Room): string[] {
+  return texts(room.getLiveTimeline().getEvents())
 }
 
 function collectingLogger(errors: string[]): Logger {
@@ -137,4 +171,19 @@ function collectingLogger(errors: string[]): Logger {
     getChild: () => logger,
   }
   return logger
+}
+
+/**
+ * An answer that there is no such endpoint is a complaint, whatever the client makes of it; but for what is not in the specification
+ * yet, where clients just try.
+ */
+function complainingFetch(complaints: string[]): typeof fetch {
+  return async (input, init) => {
+    const response = await fetch(input, init)
+    if ((response.status === 404 || response.status === 405) && !response.url.includes('/unstable/')) {
+      const { errcode } = (await response.clone().json()) as { errcode?: string }
+      if (errcode === 'M_UNRECOGNIZED') complaints.push(`no such endpoint: ${init?.method ?? 'GET'} ${input}`)
+    }
+    return response
+  }
 }
