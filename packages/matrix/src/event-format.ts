@@ -7,6 +7,7 @@ import { type Rejection, reject } from './verdict.ts'
 
 /** The most auth events and prev events a PDU may name. Spec: room versions, "Event format". */
 export const MAX_AUTH_EVENTS = 10
+/** Spec: room version 3, "Event format": at most 20 prev events. */
 export const MAX_PREV_EVENTS = 20
 
 /** The highest depth. Room versions before 6 name 2^63-1, which no other part of a server can count to. */

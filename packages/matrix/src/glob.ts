@@ -1,6 +1,7 @@
 /** Tells whether a text matches a pattern. */
 export type Matcher = (text: string) => boolean
 
+/** How a pattern is read. */
 export interface GlobOptions {
   /** Compares without regard to case. */
   readonly ignoreCase?: boolean

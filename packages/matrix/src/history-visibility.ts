@@ -1,5 +1,6 @@
 import { type JsonObject, own } from './json.ts'
 
+/** Who may see an event. Spec: client-server API, "Room History Visibility". */
 export type HistoryVisibility = 'world_readable' | 'shared' | 'invited' | 'joined'
 
 /** What decides whether a user sees an event: the state around the event, and the user's way since. */

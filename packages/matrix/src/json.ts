@@ -17,6 +17,7 @@ export class RawNumber {
   }
 }
 
+/** What {@link parseJson} gives: as JSON, with every number it cannot keep exactly as a {@link RawNumber}. */
 export type JsonValue = null | boolean | number | string | RawNumber | JsonValue[] | JsonObject
 
 /** Read it with {@link own} wherever the key comes from outside: a key may be `constructor` or `__proto__`. */
@@ -33,6 +34,7 @@ export const MAX_CLIENT_JSON_DEPTH = 100
  */
 export const MAX_FEDERATION_JSON_DEPTH = 1000
 
+/** What is let through that a client's body would be refused for. */
 export interface ParseJsonOptions {
   /** Refuse deeper nesting before parsing. Default: {@link MAX_CLIENT_JSON_DEPTH}. */
   readonly maxDepth?: number

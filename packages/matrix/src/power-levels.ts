@@ -5,6 +5,7 @@ import type { PowerLevelForm, RoomVersion } from './room-version.ts'
 
 /** The properties of `m.room.power_levels` that are one level each. */
 export const LEVEL_PROPERTIES = ['users_default', 'events_default', 'state_default', 'ban', 'redact', 'kick', 'invite'] as const
+/** One of {@link LEVEL_PROPERTIES}. */
 export type LevelProperty = (typeof LEVEL_PROPERTIES)[number]
 
 /** The levels of a room, read once from its power levels event and its create event, and kept with the room's head. */

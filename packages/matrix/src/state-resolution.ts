@@ -22,6 +22,7 @@ export interface ResolutionLimits {
   readonly maxEvents: number
 }
 
+/** Far above any room that is known; a resolution beyond them answers `exceeded` instead of taking all memory. */
 export const DEFAULT_RESOLUTION_LIMITS: ResolutionLimits = { maxNodes: 1_000_000, maxEvents: 100_000 }
 
 /** What a resolution answers when it is asked to go on. */
