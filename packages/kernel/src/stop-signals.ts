@@ -7,8 +7,10 @@ import { type Clock, systemClock } from './clock.ts'
 const ECHO_MS = 1000
 
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+/** The signals that ask a process to stop. */
 export type StopSignal = (typeof signals)[number]
 
+/** What to do when somebody asks to stop. */
 export interface StopHandlers {
   /** Begins an orderly stop; called once. */
   stop(signal: StopSignal): void

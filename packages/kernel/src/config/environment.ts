@@ -5,6 +5,7 @@ import { inputForms, itemsOf, schemaAt, settingsOf } from './schema-walk.ts'
 import { type ConfigSource, deleteAt, formatPath, type Path, valueAt } from './source.ts'
 import { nearestName } from './suggest.ts'
 
+/** Variables by name, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Variables that begin with WEFT_ and are no settings. */

@@ -3,6 +3,7 @@ import { configGroups, configSchema } from './schema.ts'
 import { exampleFor } from './schema-walk.ts'
 import { comment, sectionOf, settingText, shownValue } from './yaml-text.ts'
 
+/** What stands in the sample without a comment sign. */
 export interface SampleOptions {
   readonly serverName: string
   /** Settings to give, by top-level key: secrets, the database, listeners. All others stand there as comments. */

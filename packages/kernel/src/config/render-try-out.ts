@@ -3,6 +3,7 @@ import { settingsOf } from './schema-walk.ts'
 import { rateLimits } from './sections/rate-limits.ts'
 import { comment, settingText } from './yaml-text.ts'
 
+/** What is told apart in files for trying out. */
 export interface TryOutOptions {
   readonly serverName: string
   /** Port on 127.0.0.1 and ::1; 8008 by default. */

@@ -35,6 +35,7 @@ export type Config = Omit<z.output<typeof configSchema>, Written | 'signing_key_
   readonly signing_key_path: string
 }
 
+/** One of `listeners`. */
 export type Listener = Config['listeners'][number]
 export type { RateLimit } from './sections/rate-limits.ts'
 export type { DatabaseSettings, RedisSettings } from './sections/stores.ts'

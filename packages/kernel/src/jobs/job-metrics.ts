@@ -1,5 +1,6 @@
 import { defineMetrics } from '../metrics/definitions.ts'
 
+/** What background jobs count. */
 export const jobMetrics = defineMetrics({
   finished: {
     type: 'counter',

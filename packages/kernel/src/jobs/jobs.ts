@@ -7,6 +7,7 @@ import { jobMetrics } from './job-metrics.ts'
 /** JSON that a job carries: ids to look up, never the work itself. */
 export type JobData = Readonly<Record<string, unknown>>
 
+/** One run of a job, as its handler gets it. */
 export interface JobRun<Data extends JobData = JobData> {
   readonly data: Data
   /** Aborted when the process drains: stop after the current batch and throw `signal.reason`; the job is run again later. */
@@ -15,8 +16,10 @@ export interface JobRun<Data extends JobData = JobData> {
   readonly attempt: number
 }
 
+/** Does the work and resolves when it is done; a handler that throws is run again, later each time. */
 export type JobHandler<Data extends JobData = JobData> = (run: JobRun<Data>) => Promise<void>
 
+/** How a job is asked for. */
 export interface EnqueueOptions {
   /** With a key, one waiting job is enough: a second is dropped while one waits, and kept for afterwards while one runs. */
   readonly dedupeKey?: string
@@ -24,6 +27,7 @@ export interface EnqueueOptions {
   readonly delayMs?: number
 }
 
+/** What {@link Jobs} stands on. */
 export interface JobsOptions {
   /** `postgresql://` of our database. BullMQ keeps a schema of its own there. */
   readonly url: string

@@ -4,6 +4,7 @@ import { scrub } from './scrub.ts'
 import { serializeError } from './serialize-error.ts'
 import { bindText, type TextBindings, textLine } from './text-format.ts'
 
+/** From the most to the least talkative; a line is written when its level is at or above the configured one. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
 /**
@@ -23,6 +24,7 @@ export interface Logger {
   flush(): void
 }
 
+/** What is written, how, and where to. */
 export interface LoggerOptions {
   readonly level: LogLevel
   readonly format: 'json' | 'text'

@@ -1,5 +1,7 @@
+/** Prometheus's types, as far as they are used here. */
 export type MetricType = 'counter' | 'gauge' | 'histogram'
 
+/** One metric: what it is called, what it means, and by which labels it is told apart. */
 export interface MetricDefinition {
   readonly type: MetricType
   /** As Prometheus shows it: `weft_…`, base units, counters end in `_total`. */
@@ -11,6 +13,7 @@ export interface MetricDefinition {
   readonly buckets?: readonly number[]
 }
 
+/** The metrics of a package, by the key that they have in code. */
 export type MetricDefinitions = Readonly<Record<string, MetricDefinition>>
 
 const NAME = /^[a-z][a-z0-9_]*$/

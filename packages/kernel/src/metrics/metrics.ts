@@ -1,6 +1,7 @@
 import { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram, Registry } from 'prom-client'
 import type { MetricDefinition, MetricDefinitions } from './definitions.ts'
 
+/** A value for each label. */
 export type LabelValues<Labels extends readonly string[]> = { readonly [Name in Labels[number]]: string | number }
 
 /** Labels come first, and only where the metric has some: `requests.inc({ status: 200 })`, `restarts.inc()`. */
@@ -11,12 +12,14 @@ type WithLabels<Labels extends readonly string[], Rest extends readonly unknown[
 /** Tells values when the metrics are read: by labels, or one number where there are none. */
 export type Reading<Labels extends readonly string[]> = () => Iterable<readonly [labels: LabelValues<Labels>, value: number]> | number
 
+/** Counts what only goes up. */
 export interface Counter<Labels extends readonly string[]> {
   inc(...args: WithLabels<Labels, [by?: number]>): void
   /** Reads a count that is kept elsewhere, in place of `inc`. Returns a function that ends it. */
   sample(read: Reading<Labels>): () => void
 }
 
+/** Shows what goes up and down. */
 export interface Gauge<Labels extends readonly string[]> {
   set(...args: WithLabels<Labels, [value: number]>): void
   inc(...args: WithLabels<Labels, [by?: number]>): void
@@ -28,6 +31,7 @@ export interface Gauge<Labels extends readonly string[]> {
   sample(read: Reading<Labels>): () => void
 }
 
+/** Sorts observations into the buckets of its definition, in base units (seconds, bytes). */
 export interface Histogram<Labels extends readonly string[]> {
   observe(...args: WithLabels<Labels, [value: number]>): void
 }
@@ -38,6 +42,7 @@ export type Instrument<D extends MetricDefinition> = D['type'] extends 'counter'
     ? Gauge<D['labels']>
     : Histogram<D['labels']>
 
+/** One instrument for each definition, under the same key. */
 export type Instruments<Definitions extends MetricDefinitions> = { readonly [Key in keyof Definitions]: Instrument<Definitions[Key]> }
 
 type Values = Record<string, string | number>
