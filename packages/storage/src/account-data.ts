@@ -18,6 +18,7 @@ const upsert = sql(
    ON CONFLICT (user_id, room_nid, account_data_type) DO UPDATE SET stream_id = EXCLUDED.stream_id, content = EXCLUDED.content`,
 )
 
+/** Reads account data, of the account (room {@link GLOBAL_ACCOUNT_DATA}) and of rooms. */
 export class AccountDataReader {
   readonly #db: Queryable
 
@@ -31,6 +32,7 @@ export class AccountDataReader {
   }
 }
 
+/** Writes account data. */
 export class AccountDataWriter {
   readonly #tx: Tx
 

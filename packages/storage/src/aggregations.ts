@@ -22,6 +22,7 @@ export interface AggregationViewer {
   ignored(): Promise<ReadonlySet<string>>
 }
 
+/** Where relations and their events are read from. */
 export interface AggregationReaders {
   readonly relations: RelationsReader
   readonly events: EventsReader

@@ -14,10 +14,12 @@ const endBackend = sql<{ gone: boolean }>(
   'SELECT pg_terminate_backend(pid, 1000) AS gone FROM pg_stat_activity WHERE pid = $1 AND application_name = $2',
 )
 
+/** What storage logs by; the kernel's Logger is one. */
 export interface StorageLog {
   warn(fields: object, message: string): void
 }
 
+/** What a {@link Database} connects to, and as whom. */
 export interface DatabaseOptions {
   readonly connection: Connection
   /** As pg_stat_activity shows it; a takeover ends an old writer's backends by this name. */

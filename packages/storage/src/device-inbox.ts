@@ -25,6 +25,7 @@ const insert = sql(
 )
 const removeDevices = sql('deviceInbox.removeDevices', 'DELETE FROM device_inbox WHERE user_id = $1 AND device_id = ANY($2::text[])')
 
+/** Reads how much waits in the inboxes of devices. */
 export class DeviceInboxReader {
   readonly #db: Queryable
 
@@ -40,6 +41,7 @@ export class DeviceInboxReader {
   }
 }
 
+/** Puts messages into inboxes, and takes out what was delivered. */
 export class DeviceInboxWriter {
   readonly #tx: Tx
 

@@ -18,6 +18,7 @@ export interface DeviceSighting {
   readonly userAgent: string
 }
 
+/** What a row of device_changes_stream says; the stream's definition in packages/replication has the same words. */
 export type DeviceChange = 'device_created' | 'device_renamed' | 'device_deleted' | 'tokens_revoked' | 'account_changed'
 
 const list = sql<DeviceRow>(
@@ -63,6 +64,7 @@ const insertChange = sql(
    SELECT i.stream_id, $2, i.device_id, $4, $5 FROM unnest($1::bigint[], $3::text[]) AS i(stream_id, device_id)`,
 )
 
+/** Reads devices. Times are ms since 1970. */
 export class DevicesReader {
   readonly #db: Queryable
 
@@ -75,6 +77,7 @@ export class DevicesReader {
     return this.#db.query(list, [userId])
   }
 
+  /** The device, if the user has it. */
   async get(userId: string, deviceId: string): Promise<DeviceRow | undefined> {
     return (await this.#db.query(get, [userId, deviceId]))[0]
   }
@@ -97,6 +100,7 @@ export class DevicesReader {
   }
 }
 
+/** Makes, renames and deletes devices, and records it for device_changes_stream. */
 export class DevicesWriter {
   readonly #tx: Tx
 

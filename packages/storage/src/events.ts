@@ -49,6 +49,7 @@ type Columns = {
   json: string
 }
 
+/** The columns of a {@link ClientEventRow}, for statements of other files. */
 export const CLIENT_EVENT_COLUMNS = `event_nid, room_nid, stream_ordering, depth, state_group, redacted_by, replaces_state, origin_server_ts,
   outlier, soft_failed, event_id, type, state_key, sender, rejection_reason, json`
 
@@ -126,11 +127,13 @@ export class EventsReader {
     this.#db = db
   }
 
+  /** The events that exist, by nid; without envelopes. */
   async byNids(nids: readonly number[]): Promise<Map<number, ClientEventRow>> {
     if (nids.length === 0) return new Map()
     return new Map((await this.#db.query(byNids, [nids])).map((row) => [row.event_nid, toClientEventRow(row)]))
   }
 
+  /** The event, whatever its state: callers look at `rejectionReason`, `outlier` and `streamOrdering`. */
   async byId(eventId: string): Promise<ClientEventRow | undefined> {
     const row = (await this.#db.query(byIds, [[eventId]]))[0]
     return row && toClientEventRow(row)
@@ -178,6 +181,7 @@ export class EventsReader {
     return (await this.#db.query(newestInRoom, [roomNid]))[0]
   }
 
+  /** The stored forward extremities, the deepest first: none for a room whose only one is {@link newestInRoom}. */
   async forkExtremities(roomNid: number) {
     return this.#db.query(forkExtremities, [roomNid])
   }

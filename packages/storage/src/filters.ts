@@ -36,11 +36,13 @@ export class FiltersWriter {
     this.#tx = tx
   }
 
+  /** How many filters the user has, the last id given (-1 for none), and their bytes. */
   async usage(userId: string): Promise<{ filters: number; last: number; bytes: number }> {
     const [row] = await this.#tx.query(usage, [userId])
     return { filters: row!.filters, last: row!.last, bytes: row!.bytes }
   }
 
+  /** @param filterJson the filter as it was uploaded */
   async create(userId: string, filterId: number, filterHash: Buffer, filterJson: string): Promise<void> {
     await this.#tx.query(insert, [userId, filterId, filterHash, filterJson])
   }

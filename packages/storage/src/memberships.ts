@@ -60,6 +60,7 @@ export class MembershipsReader {
     this.#db = db
   }
 
+  /** The user's current membership; undefined where there never was one. */
   async membership(roomNid: number, userId: string): Promise<MembershipRow | undefined> {
     const row = (await this.#db.query(one, [userId, roomNid]))[0]
     return row && toRow(row)
@@ -75,6 +76,7 @@ export class MembershipsReader {
     return (await this.#db.query(eventNids, [roomNid, membership ?? null])).map((row) => row.event_nid)
   }
 
+  /** The ids of all rooms that the user is joined to, in no order. */
   async joinedRoomIds(userId: string): Promise<string[]> {
     return (await this.#db.query(joinedRooms, [userId])).map((row) => row.room_id)
   }

@@ -1,6 +1,7 @@
 import { defineMetrics, durationBuckets, type Metrics } from '@weft/kernel'
 import type { BoundSql } from './sql.ts'
 
+/** What a pool counts. */
 export const storageMetrics = defineMetrics({
   statements: { type: 'counter', name: 'weft_db_statements_total', help: 'Statements sent to PostgreSQL.', labels: ['statement'] },
   seconds: {

@@ -36,6 +36,7 @@ const finish = sql<{ user_id: string }>(
   'DELETE FROM profile_propagations WHERE user_id = $1 AND generation = $2 RETURNING user_id',
 )
 
+/** Reads profiles and the propagations of changed ones. */
 export class ProfilesReader {
   readonly #db: Queryable
 
@@ -59,6 +60,7 @@ export class ProfilesReader {
   }
 }
 
+/** Writes profile fields, and keeps where their propagation stands. */
 export class ProfilesWriter {
   readonly #tx: Tx
 
@@ -66,6 +68,7 @@ export class ProfilesWriter {
     this.#tx = tx
   }
 
+  /** @param valueJson the value as JSON text */
   async set(userId: string, keyName: string, valueJson: string): Promise<void> {
     await this.#tx.query(upsert, [userId, keyName, valueJson])
   }

@@ -3,6 +3,7 @@ import { sql, type Tx } from './sql.ts'
 /** `thread_id` of an unthreaded receipt. */
 export const UNTHREADED = ''
 
+/** A receipt as the table has it. `threadId` is {@link UNTHREADED} or a thread's; `ts` is ms since 1970. */
 export interface Receipt {
   readonly roomNid: number
   readonly receiptType: string
@@ -26,6 +27,7 @@ const advance = sql<{ stream_id: number }>(
    RETURNING stream_id`,
 )
 
+/** Writes receipts. */
 export class ReceiptsWriter {
   readonly #tx: Tx
 

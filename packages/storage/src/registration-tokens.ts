@@ -17,6 +17,7 @@ const insert = sql<{ token: string }>(
   `INSERT INTO registration_tokens (token, uses_allowed, expiry_time) VALUES ($1, $2, $3) ON CONFLICT (token) DO NOTHING RETURNING token`,
 )
 
+/** Reads registration tokens. */
 export class RegistrationTokensReader {
   readonly #db: Queryable
 
@@ -30,6 +31,7 @@ export class RegistrationTokensReader {
   }
 }
 
+/** Makes registration tokens and uses them up. */
 export class RegistrationTokensWriter {
   readonly #tx: Tx
 

@@ -13,6 +13,7 @@ export function requestTxnKey(userId: string, deviceId: string, path: readonly s
   return hash.digest().subarray(0, 16)
 }
 
+/** Remembers requests whose effect is no event, so that a repeated one does nothing. */
 export class RequestTxnIdsWriter {
   readonly #tx: Tx
 

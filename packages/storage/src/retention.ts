@@ -1,5 +1,6 @@
 import { type Queryable, type Sql, sql } from './sql.ts'
 
+/** A table whose rows go by age. */
 export interface RetentionRule {
   readonly table: string
   /** The column that says when a row was written, in milliseconds since 1970. */

@@ -153,6 +153,7 @@ export class StateReader {
     ).map(toEntry)
   }
 
+  /** The event that holds at this key of the current state. */
   async currentEventNid(roomNid: number, type: string, stateKey: string): Promise<number | undefined> {
     return (await this.#db.query(currentEventNid, [roomNid, toPgText(type), toPgText(stateKey)]))[0]?.event_nid
   }
@@ -169,6 +170,7 @@ export class StateReader {
     }))
   }
 
+  /** Type and state key of these numbers; unknown ones are absent. */
   async keysByNids(nids: readonly number[]): Promise<Map<number, { type: string; stateKey: string }>> {
     const rows = await this.#db.query(keysByNids, [nids])
     return new Map(rows.map((row) => [row.state_key_nid, { type: fromPgText(row.type), stateKey: fromPgText(row.state_key) }]))
@@ -179,6 +181,7 @@ export class StateReader {
     return (await this.#db.query(keysOfLazy, [nids, [...members].map(toPgText)])).map((row) => row.state_key_nid)
   }
 
+  /** The numbers of those keys that have one, in no order. */
   async nidsByKeys(
     keys: ReadonlyArray<readonly [type: string, stateKey: string]>,
   ): Promise<Array<{ nid: number; type: string; stateKey: string }>> {

@@ -56,6 +56,7 @@ export interface TimelineFilter {
   readonly notSenders: readonly string[]
 }
 
+/** Which event holds at a key of a room's state. */
 export interface StateNidRow {
   readonly roomNid: number
   readonly type: string
@@ -63,6 +64,7 @@ export interface StateNidRow {
   readonly eventNid: number
 }
 
+/** A change of a room's current state. `eventNid` is undefined where the key left the state. */
 export interface SyncDeltaRow {
   readonly roomNid: number
   readonly position: number
@@ -72,6 +74,7 @@ export interface SyncDeltaRow {
   readonly prevEventNid: number | undefined
 }
 
+/** A receipt as /sync shows it. `threadId` is undefined for an unthreaded one; `ts` is ms since 1970. */
 export interface SyncReceiptRow {
   readonly roomNid: number
   readonly position: number
@@ -82,6 +85,7 @@ export interface SyncReceiptRow {
   readonly ts: number
 }
 
+/** Account data as JSON text. `roomNid` is undefined for the account's own; `content`, where it was deleted. */
 export interface SyncAccountDataRow {
   readonly roomNid: number | undefined
   readonly position: number
@@ -97,6 +101,7 @@ export interface RoomSummaryRow {
   readonly heroes: readonly string[]
 }
 
+/** A to-device message as JSON text, as /sync shows it. */
 export interface InboxRow {
   readonly position: number
   readonly messageJson: string
@@ -317,6 +322,7 @@ export class SyncReader {
     return rows.map(toSyncEvent)
   }
 
+  /** The events that exist, with what is shown of their redactions and of the state that they replaced; in no order. */
   async eventsByNids(nids: readonly number[]): Promise<SyncEventRow[]> {
     if (nids.length === 0) return []
     return (await this.#db.query(eventsByNids, [nids])).map(toSyncEvent)

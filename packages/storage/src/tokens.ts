@@ -44,6 +44,7 @@ export class TokensReader {
   }
 }
 
+/** Makes and deletes access tokens. Only hashes come here. */
 export class TokensWriter {
   readonly #tx: Tx
 
@@ -51,6 +52,7 @@ export class TokensWriter {
     this.#tx = tx
   }
 
+  /** @param token.tokenHash SHA-256 of the token (32 bytes) @returns the token's id */
   async create(token: { tokenHash: Buffer; userId: string; deviceId: string; createdTs: number }): Promise<number> {
     const [row] = await this.#tx.query(insert, [token.tokenHash, token.userId, token.deviceId, token.createdTs])
     return row!.id

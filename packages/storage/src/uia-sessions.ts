@@ -23,6 +23,7 @@ const insert = sql(
 const setCompleted = sql('uiaSessions.setCompleted', 'UPDATE ui_auth_sessions SET completed = $2 WHERE session_id = $1')
 const remove = sql<{ session_id: string }>('uiaSessions.remove', 'DELETE FROM ui_auth_sessions WHERE session_id = $1 RETURNING session_id')
 
+/** Reads sessions of user-interactive authentication. */
 export class UiaSessionsReader {
   readonly #db: Queryable
 
@@ -36,6 +37,7 @@ export class UiaSessionsReader {
   }
 }
 
+/** Makes, advances and ends sessions of user-interactive authentication. */
 export class UiaSessionsWriter {
   readonly #tx: Tx
 
@@ -43,6 +45,7 @@ export class UiaSessionsWriter {
     this.#tx = tx
   }
 
+  /** @param row with `completed` as JSON text */
   async create(row: UiaSessionRow): Promise<void> {
     await this.#tx.query(insert, [row.session_id, row.creation_time, row.operation, row.user_id, row.request_hash, row.completed])
   }
@@ -52,6 +55,7 @@ export class UiaSessionsWriter {
     return (await this.#tx.query(lock, [sessionId, bornAfter]))[0]
   }
 
+  /** @param completed JSON object: what each completed stage gave */
   async setCompleted(sessionId: string, completed: string): Promise<void> {
     await this.#tx.query(setCompleted, [sessionId, completed])
   }

@@ -31,6 +31,7 @@ export class UsersReader {
     this.#db = db
   }
 
+  /** The account, deactivated ones too. */
   async get(userId: string): Promise<UserRow | undefined> {
     return (await this.#db.query(byName, [userId]))[0]
   }
@@ -41,6 +42,7 @@ export class UsersReader {
   }
 }
 
+/** Makes accounts, and holds an account's row while its sessions change. */
 export class UsersWriter {
   readonly #tx: Tx
 

@@ -26,6 +26,7 @@ export class RoomView {
     this.#membership = membership
   }
 
+  /** Reads both in one statement, as far as the current state reaches now. */
   static async load(state: StateReader, roomNid: number, userId: string): Promise<RoomView> {
     const rows = await state.intervals(roomNid, [
       ['m.room.history_visibility', ''],

@@ -9,11 +9,13 @@ import { clearOrphan, ownerSetting } from './orphan.ts'
 import { serverSettings, socketPort } from './settings.ts'
 import { watchOver } from './watchdog.ts'
 
+/** Where the server's own lines go; the kernel's Logger is one. */
 export interface EmbeddedLog {
   debug(fields: object, message: string): void
   warn(fields: object, message: string): void
 }
 
+/** Which programs serve which folder. */
 export interface EmbeddedOptions {
   readonly binaries: PostgresBinaries
   /** Created where it is missing. */

@@ -11,6 +11,7 @@ export class MigrationError extends OperatorError {
   override readonly name = 'MigrationError'
 }
 
+/** Names of migrations, in order. */
 export interface MigrationStatus {
   readonly applied: readonly string[]
   readonly pending: readonly string[]
@@ -18,6 +19,7 @@ export interface MigrationStatus {
   readonly unknown: readonly string[]
 }
 
+/** Where the migrations are. */
 export interface MigrateOptions {
   /** prisma/migrations. */
   readonly dir: string
