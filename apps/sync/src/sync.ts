@@ -4,7 +4,16 @@ import { type JsonStream, registry, type SyncServices, serverInfo } from '@weft/
 import type { ProcessContext } from '@weft/kernel'
 import { acknowledgeTo, type Backplane, type Presence, Replica, readKeptFrom, replicationMetrics, streams } from '@weft/replication'
 import { jsonChunks, roomsReaders } from '@weft/rooms'
-import { type Database, FiltersReader, MembershipsReader, RoomsReader, SyncReader, TokensReader } from '@weft/storage'
+import {
+  type Database,
+  EventsReader,
+  FiltersReader,
+  MembershipsReader,
+  RelationsReader,
+  RoomsReader,
+  SyncReader,
+  TokensReader,
+} from '@weft/storage'
 import { ENGINE_LIMITS, EventStore, ReplicaClock, SyncEngine, SyncService, syncMetrics, syncReactions } from '@weft/sync'
 
 /** A sync process: everything that it is besides its HTTP server. */
@@ -63,6 +72,7 @@ export async function openSync(
   const sync = new SyncService({
     engine,
     reader,
+    aggregations: { relations: new RelationsReader(db), events: new EventsReader(db) },
     filters: new FiltersReader(db),
     streams: new ReplicaClock(replica),
     clock,

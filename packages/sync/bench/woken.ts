@@ -4,7 +4,7 @@
  */
 import { systemClock } from '@weft/kernel'
 import type { CurrentStateDeltasRow, EventsRow } from '@weft/replication'
-import { SyncReader } from '@weft/storage'
+import { EventsReader, type Queryable, RelationsReader, SyncReader } from '@weft/storage'
 import { EventStore, type Positions, SyncEngine, SyncService } from '../src/index.ts'
 
 const members = Number(process.argv[2] ?? 100)
@@ -14,19 +14,24 @@ const roomNid = 1
 const roomId = '!room:bench'
 
 let statements = 0
-const reader = new SyncReader({
+const db: Queryable = {
   async query(statement, values = []) {
     statements++
     if (statement.name !== 'sync.userRooms') return statement.name === 'sync.sessionLives' ? ([{ id: 1 }] as never) : []
     const row = { room_nid: roomNid, room_id: roomId, room_version: '12', membership: 'join', event_nid: 1, event_stream_ordering: 1 }
     return [{ ...row, user: values[0] }] as never
   },
-})
+  async execute() {
+    return 0
+  },
+}
+const reader = new SyncReader(db)
 let now: Positions = { events: 10, receipts: 0, typing: 0, accountData: 0, toDevice: 0 }
 const engine = new SyncEngine({ store: new EventStore(reader, 8 * 1024 * 1024) })
 const service = new SyncService({
   engine,
   reader,
+  aggregations: { relations: new RelationsReader(db), events: new EventsReader(db) },
   filters: { get: async () => undefined },
   streams: { now: () => now, waitFor: async () => true, everHandedOut: async () => now.events },
   clock: systemClock,

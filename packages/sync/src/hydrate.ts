@@ -1,11 +1,12 @@
 import { clampLimit } from '@weft/matrix'
-import type { SyncReader, TimelineRange } from '@weft/storage'
+import type { AggregationReaders, SyncReader, TimelineRange } from '@weft/storage'
 import type { EventStore } from './event-store.ts'
 import type { LazyMembers } from './lazy-members.ts'
+import { loadRelations } from './relations.ts'
 import type { Receipt } from './room-feed.ts'
 import { type CurrentState, keysToRead, stateEventNids, strippedNids } from './room-state.ts'
 import { type RoomWork, type SyncScope, timelineStart } from './room-work.ts'
-import { hidesFrom, type RoomHistory, visibleTimeline, wantedInTimeline } from './rules.ts'
+import { hidesFrom, type RoomHistory, sightOf, wantedInTimeline } from './rules.ts'
 import { type Delta, StateMap } from './state-map.ts'
 import type { SummaryReader } from './summaries.ts'
 import type { TimelineEvent } from './timeline-event.ts'
@@ -21,6 +22,7 @@ export interface HydrateDeps {
   readonly store: EventStore
   readonly lazy: LazyMembers
   readonly summaries: SummaryReader
+  readonly aggregations: AggregationReaders
 }
 
 /**
@@ -41,6 +43,9 @@ export async function hydrate(works: readonly RoomWork[], scope: SyncScope, deps
   const rest = [loadReceipts(works, scope, deps), completeEvents(works, deps)]
   const waiting = rest.filter((one) => one !== undefined)
   if (waiting.length > 0) await Promise.all(waiting)
+
+  const relations = loadRelations(shown, scope, deps.aggregations)
+  if (relations !== undefined) await relations
 }
 
 /** How many events of a room's timeline are shown. */
@@ -229,7 +234,11 @@ async function hideUnseen(
     }
   }
   const events = await deps.store.load(nids)
-  for (const [work, history] of histories) work.timeline = visibleTimeline(work, history, events, scope.userId)
+  for (const [work, history] of histories) {
+    const sees = sightOf(work, history, events, scope.userId)
+    work.sees = sees
+    work.timeline = work.timeline.filter(({ facts }) => sees(facts))
+  }
 }
 
 function takeState(

@@ -75,19 +75,19 @@ function roomText(work: RoomWork, scope: SyncScope, forms: EventForms | undefine
     work.summary !== undefined ||
     ephemeral !== ''
   if (!hasNews) return undefined
-  const timeline = `"timeline":{"events":[${eventsText(work.timeline, scope, forms)}],"prev_batch":"p${timelineStart(work)}","limited":${work.limited}}`
-  let text = `{${timeline},"${scope.stateAfter ? 'state_after' : 'state'}":{"events":[${eventsText(work.state, scope, forms)}]}`
+  const timeline = `"timeline":{"events":[${eventsText(work.timeline, work, scope, forms)}],"prev_batch":"p${timelineStart(work)}","limited":${work.limited}}`
+  let text = `{${timeline},"${scope.stateAfter ? 'state_after' : 'state'}":{"events":[${eventsText(work.state, work, scope, forms)}]}`
   text += `,"account_data":{"events":[${work.accountData.map(accountDataText).join(',')}]}`
   if (work.section === 'join') text += `,"ephemeral":{"events":[${ephemeral}]}`
   if (work.summary !== undefined) text += `,"summary":${summaryText(work, scope)}`
   return `${text}}`
 }
 
-function eventsText(events: readonly TimelineEvent[], scope: SyncScope, forms: EventForms | undefined): string {
+function eventsText(events: readonly TimelineEvent[], work: RoomWork, scope: SyncScope, forms: EventForms | undefined): string {
   let text = ''
   for (const event of events) {
     if (text !== '') text += ','
-    text += forms?.get(event.facts.nid) ?? event.text(scope.userId, scope.deviceId)
+    text += forms?.get(event.facts.nid) ?? event.text(scope.userId, scope.deviceId, work.relations.get(event.facts.eventId))
   }
   return text
 }
@@ -177,12 +177,12 @@ export interface EnvelopeSource {
 export async function eventForms(works: readonly RoomWork[], scope: SyncScope, source: EnvelopeSource): Promise<EventForms | undefined> {
   const { eventFormat, eventFields } = scope.filter
   if (eventFormat === 'client' && eventFields === undefined) return undefined
-  const events = new Map<number, TimelineEvent>()
-  for (const work of works) for (const event of [...work.timeline, ...work.state]) events.set(event.facts.nid, event)
+  const events = new Map<number, readonly [TimelineEvent, RoomWork]>()
+  for (const work of works) for (const event of [...work.timeline, ...work.state]) events.set(event.facts.nid, [event, work])
   const envelopes = eventFormat === 'federation' ? await source.envelopes([...events.keys()]) : undefined
   const forms = new Map<number, string>()
-  for (const [nid, event] of events) {
-    const shown = parseJsonObject(event.text(scope.userId, scope.deviceId), STORED)
+  for (const [nid, [event, work]] of events) {
+    const shown = parseJsonObject(event.text(scope.userId, scope.deviceId, work.relations.get(event.facts.eventId)), STORED)
     const half = envelopes?.get(nid)
     const json: JsonObject =
       half === undefined ? shown : { ...pduOf(shown, half), ...(shown.unsigned === undefined ? {} : { unsigned: shown.unsigned }) }

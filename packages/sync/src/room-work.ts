@@ -1,6 +1,7 @@
 import type { SyncFilter } from '@weft/matrix'
 import type { Positions } from './positions.ts'
 import type { Receipt, RoomFeed, RoomSummary } from './room-feed.ts'
+import type { Sight } from './rules.ts'
 import type { Delta } from './state-map.ts'
 import type { TimelineEvent } from './timeline-event.ts'
 
@@ -60,7 +61,13 @@ export interface RoomWork {
   summary: RoomSummary | undefined
   receipts: readonly Receipt[]
   accountData: Array<{ readonly type: string; readonly content: string }>
+  /** What the reader may see of the room; absent where that is everything in the stretch. */
+  sees: Sight | undefined
+  /** What relates to the timeline's events, as JSON text by event id. */
+  relations: ReadonlyMap<string, string>
 }
+
+const NONE: ReadonlyMap<string, string> = new Map()
 
 export function roomWork(
   facts: Pick<RoomWork, 'roomNid' | 'roomId' | 'section' | 'feed' | 'since' | 'until'> & Partial<RoomWork>,
@@ -82,6 +89,8 @@ export function roomWork(
     summary: undefined,
     receipts: [],
     accountData: [],
+    sees: undefined,
+    relations: NONE,
     ...facts,
   }
 }
@@ -98,4 +107,5 @@ export function release(work: RoomWork): void {
   work.deltas = []
   work.state = []
   work.receipts = []
+  work.relations = NONE
 }

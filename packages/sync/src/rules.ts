@@ -38,27 +38,24 @@ export function hidesFrom(work: RoomWork): boolean {
   return work.section !== 'join' || work.memberPosition > first.facts.position
 }
 
+/** Asks whether the reader may see an event of the room. */
+export type Sight = (event: { readonly position: number; readonly type: string; readonly stateKey: string | undefined }) => boolean
+
 /**
- * The events of a timeline that the reader may see. Spec: client-server API, "Room History Visibility".
+ * What the reader may see of a room. Spec: client-server API, "Room History Visibility".
  *
  * NOTSPEC: "the state at the event" is the current state at the event's position in this server's timeline, as in
  * packages/storage/src/visibility.ts.
  */
-export function visibleTimeline(
-  work: RoomWork,
-  history: RoomHistory,
-  events: ReadonlyMap<number, TimelineEvent>,
-  userId: string,
-): TimelineEvent[] {
+export function sightOf(work: RoomWork, history: RoomHistory, events: ReadonlyMap<number, TimelineEvent>, userId: string): Sight {
   const visibility = (nid: number | undefined) => readHistoryVisibility(nid === undefined ? undefined : events.get(nid)?.content)
   const membership = (nid: number | undefined) => {
     const content = nid === undefined ? undefined : events.get(nid)?.content
     const value = content && own(content, 'membership')
     return typeof value === 'string' ? value : undefined
   }
-  return work.timeline.filter(({ facts }) => {
-    const { position, type, stateKey } = facts
-    return isEventVisible({
+  return ({ position, type, stateKey }) =>
+    isEventVisible({
       type,
       stateKey,
       userId,
@@ -68,7 +65,6 @@ export function visibleTimeline(
       membershipAfter: membership(valueAt(history.membership, position)),
       joinedSince: work.section === 'join' || position < work.until,
     })
-  })
 }
 
 /** What the key held once everything up to `position` had happened. */

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '@weft/kernel'
 import { MatrixError, type SyncFilter } from '@weft/matrix'
 import { decodeSyncToken, encodeSyncToken } from '@weft/replication'
-import type { SyncReader } from '@weft/storage'
+import type { AggregationReaders, SyncReader } from '@weft/storage'
 import { loadAccountData } from './account-data.ts'
 import type { SyncEngine } from './engine.ts'
 import { FilterSource, type StoredFilters } from './filter-source.ts'
@@ -42,6 +42,7 @@ export interface SyncLog {
 export interface SyncServiceOptions {
   readonly engine: SyncEngine
   readonly reader: SyncReader
+  readonly aggregations: AggregationReaders
   readonly filters: StoredFilters
   readonly streams: StreamClock
   readonly clock: Clock
@@ -184,13 +185,13 @@ export class SyncService {
   }
 
   async #assemble(view: UserView, scope: SyncScope, cold: boolean) {
-    const { reader, engine } = this.#options
+    const { reader, engine, aggregations } = this.#options
     const memberships = cold ? await this.#coldMemberships(view, scope) : WARM
     const works = skeleton(view, scope, memberships)
     const data = loadAccountData(works, view, scope, reader)
     const accountData = data instanceof Promise ? await data : data
     const rooms = new RoomSections()
-    const deps = { reader, store: engine.store, lazy: this.#lazy, summaries: this.#summaries }
+    const deps = { reader, store: engine.store, lazy: this.#lazy, summaries: this.#summaries, aggregations }
     for (let from = 0; from < works.length; from += ROOMS_AT_A_TIME) {
       const batch = works.length <= ROOMS_AT_A_TIME ? works : works.slice(from, from + ROOMS_AT_A_TIME)
       await hydrate(batch, scope, deps)

@@ -82,7 +82,7 @@ export class TimelineEvent {
     this.#text = undefined
     this.#content = undefined
     const json = this.json
-    const version = this.#quoted?.version ?? this.facts.version
+    const { version } = this
     if (redaction.json === undefined || json === undefined || version === undefined) return
     if (this.#quoted === undefined && this.facts.replacesNid !== undefined) return
     this.#quoted = { json, version, replaced: this.#quoted?.replaced, redaction: { eventId: redaction.eventId, json: redaction.json } }
@@ -94,6 +94,10 @@ export class TimelineEvent {
     return this.#quoted?.json ?? this.#bytes?.toString()
   }
 
+  get version(): RoomVersion | undefined {
+    return this.#quoted?.version ?? this.facts.version
+  }
+
   get redacted(): boolean {
     return this.#redactedBy !== undefined || this.#quoted?.redaction !== undefined
   }
@@ -103,7 +107,7 @@ export class TimelineEvent {
     if (this.#content === undefined) {
       const json = this.json
       if (json === undefined) return {}
-      const version = this.#quoted?.version ?? this.facts.version
+      const { version } = this
       const content =
         version === undefined
           ? own(parseJsonObject(json, STORED), 'content')
@@ -117,15 +121,17 @@ export class TimelineEvent {
    * The event in the client's format, without room id.
    * Spec: client-server API, "Room event format".
    * @param deviceId the reader's device: the one that sent the event is told the transaction id it sent it with
+   * @param relations what relates to it, as JSON text
    */
-  text(userId: string, deviceId: string | undefined): string {
-    this.#text ??= this.#splice(undefined)
+  text(userId: string, deviceId: string | undefined, relations?: string): string {
     const { transaction, sender } = this.facts
-    if (transaction === undefined || transaction.deviceId !== deviceId || sender !== userId) return this.#text
-    return this.#splice(transaction.txnId)
+    const own = transaction !== undefined && transaction.deviceId === deviceId && sender === userId
+    if (own || relations !== undefined) return this.#splice(own ? transaction.txnId : undefined, relations)
+    this.#text ??= this.#splice(undefined, undefined)
+    return this.#text
   }
 
-  #splice(txnId: string | undefined): string {
+  #splice(txnId: string | undefined, relations: string | undefined): string {
     const { eventId, type } = this.facts
     const json = this.json
     if (json === undefined) throw new Error(`event ${eventId} was shown before it was loaded`)
@@ -140,6 +146,7 @@ export class TimelineEvent {
     if (redaction !== undefined) {
       unsigned.push(`"redacted_because":${clientEventText(withRedacts(redaction.json), { eventId: redaction.eventId })}`)
     }
+    if (relations !== undefined) unsigned.push(`"m.relations":${relations}`)
     if (txnId !== undefined) unsigned.push(`"transaction_id":${quoteJson(txnId)}`)
     let shown = json
     if (quoted !== undefined && redaction !== undefined) shown = prunedJson({ json, type }, quoted.version)

@@ -1,4 +1,4 @@
-import { type JsonObject, quoteJson } from '@weft/matrix'
+import { type JsonObject, quoteJson, relationOf } from '@weft/matrix'
 import {
   type Committed,
   type CurrentStateDeltasRow,
@@ -14,6 +14,8 @@ import {
   eventsWriter,
   type MembershipRow,
   membershipsWriter,
+  type RelationRow,
+  relationsWriter,
   roomsWriter,
   type StateDeltaRow,
   stateWriter,
@@ -201,6 +203,8 @@ export class BuiltRoom {
         memberships.set(draft.stateKey, { userId: draft.stateKey, roomNid, membership, eventNid, eventStreamOrdering: position })
     }
     statements.push(eventsWriter.insert(events))
+    const relations = relationsWriter.insert(written.flatMap((one, i) => relationRow(drafts[i] as EventDraft, one, roomNid)))
+    if (relations !== undefined) statements.push(relations)
     if (current.size > 0) statements.push(stateWriter.upsertCurrent([...current.values()]))
     if (deltas.length > 0) statements.push(stateWriter.insertDeltas(deltas.map(toDelta)))
     if (memberships.size > 0) statements.push(membershipsWriter.upsert([...memberships.values()]))
@@ -280,6 +284,12 @@ function facts(draft: EventDraft, membership: string | undefined, redactsNid: nu
     txnDeviceId: draft.transaction?.deviceId,
     txnId: draft.transaction?.txnId,
   }
+}
+
+function relationRow(draft: EventDraft, { eventNid, position }: WrittenEvent, roomNid: number): RelationRow[] {
+  const relation = relationOf(draft.content)
+  if (relation === undefined || position === 0) return []
+  return [{ relatesToId: relation.eventId, relationType: relation.relType, streamOrdering: position, eventNid, roomNid }]
 }
 
 function toDelta(row: CurrentStateDeltasRow): StateDeltaRow {
