@@ -8,6 +8,7 @@ export type PushCondition =
 /** What a matching rule does; no action at all means no notification. Spec: client-server API, "Actions". */
 export type PushAction = 'notify' | { set_tweak: 'sound'; value: string } | { set_tweak: 'highlight' }
 
+/** A rule as clients see it. Spec: client-server API, "Push Rules". */
 export interface PushRule {
   readonly rule_id: string
   /** True for rules of the server, whose ids start with a dot. */
