@@ -12,6 +12,7 @@ export interface HealthServerOptions {
   readonly metrics: Metrics
 }
 
+/** The listening health server; `port` is the one that it got. */
 export interface HealthServer {
   readonly host: string
   readonly port: number

@@ -36,6 +36,7 @@ export interface Histogram<Labels extends readonly string[]> {
   observe(...args: WithLabels<Labels, [value: number]>): void
 }
 
+/** The instrument of a definition, with its labels typed. */
 export type Instrument<D extends MetricDefinition> = D['type'] extends 'counter'
   ? Counter<D['labels']>
   : D['type'] extends 'gauge'
