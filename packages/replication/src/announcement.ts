@@ -32,6 +32,7 @@ export interface Entry {
   readonly heartbeat: boolean
   readonly announcements: readonly Announcement[]
 }
+/** An {@link Entry} as a writer hands it over. */
 export interface OutgoingEntry {
   readonly heartbeat?: boolean
   readonly announcements: readonly OutgoingAnnouncement[]

@@ -9,6 +9,7 @@ export interface Announcer {
   stop(): Promise<void>
 }
 
+/** Takes announcements; {@link Replica} is one. */
 export interface Follower {
   /**
    * Takes one entry; the next is handed over once the promise (if any) has resolved. `asOf`, on the monotonic clock:
@@ -19,6 +20,7 @@ export interface Follower {
   resync(): void | Promise<void>
 }
 
+/** A follower's place in the announcements, from before it read the stored positions. */
 export interface Following {
   begin(): void
   stop(): Promise<void>
@@ -36,6 +38,7 @@ export interface ReplicationObserver {
   reactionFailed(stream: string): void
 }
 
+/** What replication logs by; the kernel's Logger is one. */
 export interface ReplicationLog {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void

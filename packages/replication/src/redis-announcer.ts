@@ -13,6 +13,7 @@ const retryMs = 200
 /** After so many empty answers (some 2 s, where a heartbeat comes each second) the reader looks whether its place is still there. */
 const quietReads = 8
 
+/** What {@link RedisAnnouncer} stands on. */
 export interface RedisAnnouncerOptions {
   readonly redis: RedisConnections
   readonly serverName: string

@@ -27,6 +27,7 @@ export type ReadKept = (
   stream: string,
 ) => Promise<{ readonly position: number; readonly rows: readonly { readonly position: number }[] } | undefined>
 
+/** What a {@link Replica} follows, and where it reads what it missed. */
 export interface ReplicaOptions<All extends StreamSet, Class extends ProcessClass> {
   readonly class: Class
   readonly streams: All
@@ -94,6 +95,7 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
     this.#timer = this.#options.clock.setInterval(() => this.#poll(), pollMs)
   }
 
+  /** Follows no more; whoever waits for a position is told false. */
   async stop(): Promise<void> {
     this.#stopped = true
     this.#timer?.cancel()
@@ -152,6 +154,7 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
     return this.#options.clock.monotonic() - this.#heardAt < freshMs
   }
 
+  /** From the announcer. Synchronous unless there is a gap. */
   apply(wire: WireEntry, asOf = this.#options.clock.monotonic()): void | Promise<void> {
     if (this.#work !== undefined) return this.#work.then(() => this.apply(wire, asOf))
     if (this.#stopped) return
@@ -165,6 +168,7 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
     return this.#applyFrom(entry, 0, asOf)
   }
 
+  /** From the announcer: something may have been missed. */
   resync(): Promise<void> {
     return this.#exclusively(() => this.#catchUp())
   }

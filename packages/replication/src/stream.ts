@@ -39,8 +39,10 @@ export interface KeptInRedis<Row> {
   readonly emptied: (row: Row, position: number) => Row
 }
 
+/** Where the rows of a stream can be read again. */
 export type Kept<Row> = KeptInTable<Row> | KeptInRedis<Row>
 
+/** All facts of a stream. `Row` has a `position`, a positive integer; several rows may share one where the stream says so. */
 export interface StreamDefinition<
   Name extends string,
   Row extends object,
@@ -75,13 +77,17 @@ export function defineStream<
   return definition
 }
 
+/** A stream of whatever rows. */
 // biome-ignore lint/suspicious/noExplicitAny: rows differ from stream to stream; the name tells them apart at run time.
 export type AnyStream = StreamDefinition<string, any>
+/** A stream whose rows PostgreSQL keeps. */
 // biome-ignore lint/suspicious/noExplicitAny: as above.
 export type TableStream<Row extends object = any> = StreamDefinition<string, Row, readonly ProcessClass[], KeptInTable<Row>>
+/** A stream whose rows live as long as Redis does. */
 // biome-ignore lint/suspicious/noExplicitAny: as above.
 export type RedisStream<Row extends object = any> = StreamDefinition<string, Row, readonly ProcessClass[], KeptInRedis<Row>>
 
+/** The rows of a stream. */
 // biome-ignore lint/suspicious/noExplicitAny: only the row is asked for.
 export type RowOf<S> = S extends { readonly row: z.ZodType<infer Row extends object, any> } ? Row : never
 

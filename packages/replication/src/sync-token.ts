@@ -2,6 +2,7 @@ import { type Streams, streams } from './streams/index.ts'
 
 /** The streams whose positions a /sync token carries, by their key in `streams`. */
 export type SyncStreamKey = { [K in keyof Streams]: [NonNullable<Streams[K]['syncToken']>] extends [never] ? never : K }[keyof Streams]
+/** A position in each stream that a /sync token carries. */
 export type SyncPositions = { readonly [K in SyncStreamKey]: number }
 
 /**

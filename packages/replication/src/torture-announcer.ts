@@ -2,6 +2,7 @@ import type { Clock } from '@weft/kernel'
 import type { OutgoingEntry, WireEntry } from './announcement.ts'
 import type { Announcer, Follower, Following } from './announcer.ts'
 
+/** How bad it gets; all shares are 0 by default. */
 export interface TortureOptions {
   readonly announcer: Announcer
   readonly clock: Clock

@@ -19,10 +19,12 @@ export interface LeaseSession extends Queryable {
   close(): Promise<void>
 }
 
+/** Where a lease gets its session; `Database` of packages/storage is one. */
 export interface LeaseDatabase {
   dedicated(): Promise<LeaseSession>
 }
 
+/** Whose lease, and by whom it is asked for. */
 export interface WriterLeaseOptions {
   readonly db: LeaseDatabase
   /** The logical writer. */

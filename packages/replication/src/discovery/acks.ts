@@ -7,6 +7,7 @@ import { type AnyStream, baseName } from '../stream.ts'
 import type { Discovery } from './discovery.ts'
 
 const acknowledgement = z.object({ instance: z.string(), stream: z.string(), position: z.int().min(0) })
+/** An instance has applied a stream up to a position. */
 export type Acknowledgement = z.infer<typeof acknowledgement>
 
 /** Carries acknowledgements from followers to the writer; one may be lost, the instance's next beat carries it too. */
@@ -17,6 +18,7 @@ export interface AckBus {
   stop(): Promise<void>
 }
 
+/** Acknowledgements within one process: asynchronous, as over Redis. */
 export class MemoryAckBus implements AckBus {
   readonly #listeners = new Set<(ack: Acknowledgement) => void>()
 
@@ -36,12 +38,14 @@ export class MemoryAckBus implements AckBus {
   }
 }
 
+/** What {@link RedisAckBus} stands on. */
 export interface RedisAckBusOptions {
   readonly redis: RedisConnections
   readonly serverName: string
   readonly log: ReplicationLog
 }
 
+/** Acknowledgements over Redis pub/sub. A connection is made by the first that sends or listens. */
 export class RedisAckBus implements AckBus {
   readonly #options: RedisAckBusOptions
   readonly #channel: string
@@ -155,6 +159,7 @@ export class Acks {
     })
   }
 
+  /** Listens no more; whoever waits is told after its time. */
   stop(): void {
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
   }

@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import type { ProcessClass } from '../stream.ts'
 
+/** `standby` is a writer that waits for the lease; only `ready` instances get requests. */
 export const instanceStates = ['starting', 'ready', 'standby', 'draining'] as const
+/** One of {@link instanceStates}. */
 export type InstanceState = (typeof instanceStates)[number]
 
 const classes = ['router', 'writer', 'sync', 'federation-sender', 'media', 'pusher'] as const satisfies readonly ProcessClass[]
@@ -19,6 +21,7 @@ export const instanceSchema = z.object({
   /** How far it came in streams that want acknowledgements. */
   positions: z.record(z.string(), z.int().min(0)).optional(),
 })
+/** An instance as others see it. */
 export type Instance = z.infer<typeof instanceSchema>
 
 /** An instance that stays announced until it is withdrawn, or its process dies. */

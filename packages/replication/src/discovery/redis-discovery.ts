@@ -40,6 +40,7 @@ interface Known {
   until: number
 }
 
+/** What {@link RedisDiscovery} stands on. */
 export interface RedisDiscoveryOptions {
   readonly redis: RedisConnections
   readonly serverName: string

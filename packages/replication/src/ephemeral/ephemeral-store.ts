@@ -1,5 +1,6 @@
 import type { TypingRow } from '../streams/typing.ts'
 
+/** A room by both its names. */
 export interface TypingRoom {
   readonly roomNid: number
   readonly roomId: string
@@ -19,6 +20,7 @@ export interface BucketLimit {
   readonly burstCount: number
 }
 
+/** Whether the tokens were there, and if not, when they will be. */
 export type BucketAnswer = { ok: true } | { ok: false; retryAfterMs: number }
 
 /** Token buckets that all processes share; http's rate limiter draws from them. */

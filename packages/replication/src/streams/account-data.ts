@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { defineStream } from '../stream.ts'
 import { newestBy, refillBy } from './refill.ts'
 
+/** Account data was set or deleted, of an account or for a room. */
 export const accountDataRow = z.object({
   position: z.number(),
   userId: z.string(),
@@ -13,6 +14,7 @@ export const accountDataRow = z.object({
   /** The content as JSON text; absent when it was deleted. */
   content: z.string().optional(),
 })
+/** A row of {@link accountDataStream}. */
 export type AccountDataRow = z.infer<typeof accountDataRow>
 
 const refill = sql<{
@@ -30,6 +32,7 @@ const refill = sql<{
 )
 const newest = sql<{ newest: number | null }>('accountData.newest', 'SELECT max(stream_id) AS newest FROM account_data')
 
+/** Changes of account data, tags included. A deleted type keeps a row without content. */
 export const accountDataStream = defineStream({
   name: 'account_data',
   writtenBy: ['writer'],

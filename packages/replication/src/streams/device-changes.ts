@@ -11,6 +11,7 @@ export const deviceChangesRow = z.object({
   deviceId: z.string().optional(),
   change: z.enum(['device_created', 'device_renamed', 'device_deleted', 'tokens_revoked', 'account_changed']),
 })
+/** A row of {@link deviceChangesStream}. */
 export type DeviceChangesRow = z.infer<typeof deviceChangesRow>
 
 const refill = sql<{ position: number; user_id: string; device_id: string | null; change: DeviceChangesRow['change'] }>(
@@ -20,6 +21,7 @@ const refill = sql<{ position: number; user_id: string; device_id: string | null
 )
 const newest = sql<{ newest: number | null }>('deviceChanges.newest', 'SELECT max(stream_id) AS newest FROM device_changes_stream')
 
+/** What ends or changes sessions; acknowledged, so that a logout answers once nobody believes the token any more. */
 export const deviceChangesStream = defineStream({
   name: 'device_changes',
   writtenBy: ['writer'],

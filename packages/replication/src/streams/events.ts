@@ -27,8 +27,10 @@ export const eventsRow = z.object({
   txnDeviceId: z.string().optional(),
   txnId: z.string().optional(),
 })
+/** A row of {@link eventsStream}. */
 export type EventsRow = z.infer<typeof eventsRow>
 
+/** Events in the order of timelines; the one stream that carries texts. */
 export const eventsStream = defineStream({
   name: 'events',
   writtenBy: ['writer'],
@@ -52,8 +54,10 @@ export const currentStateDeltasRow = z.object({
   /** For m.room.member: the new membership, `leave` where the key left the state. */
   membership: z.string().optional(),
 })
+/** A row of {@link currentStateDeltasStream}. */
 export type CurrentStateDeltasRow = z.infer<typeof currentStateDeltasRow>
 
+/** Changes of rooms' current state, at the positions of the events that brought them. Told before these. */
 export const currentStateDeltasStream = defineStream({
   name: 'current_state_deltas',
   writtenBy: ['writer'],

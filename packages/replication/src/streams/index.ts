@@ -17,6 +17,7 @@ export const streams = {
   deviceChanges: deviceChangesStream,
 } as const
 
+/** The streams with their types. */
 export type Streams = typeof streams
 
 /** One reaction for each stream that a class reads: leaving one out does not compile. */

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { defineStream } from '../stream.ts'
 import { newestBy, refillBy } from './refill.ts'
 
+/** A receipt was moved forwards. `receiptType` is m.read or m.read.private; `ts` is ms since 1970. */
 export const receiptsRow = z.object({
   position: z.number(),
   roomNid: z.number(),
@@ -14,6 +15,7 @@ export const receiptsRow = z.object({
   eventId: z.string(),
   ts: z.number(),
 })
+/** A row of {@link receiptsStream}. */
 export type ReceiptsRow = z.infer<typeof receiptsRow>
 
 const refill = sql<{
@@ -33,6 +35,7 @@ const refill = sql<{
 )
 const newest = sql<{ newest: number | null }>('receipts.newest', 'SELECT max(stream_id) AS newest FROM receipts_linearized')
 
+/** Receipts. Readers keep private ones from everybody but their user. */
 export const receiptsStream = defineStream({
   name: 'receipts',
   writtenBy: ['writer'],

@@ -9,6 +9,7 @@ export const toDeviceRow = z.object({
   userId: z.string(),
   deviceId: z.string(),
 })
+/** A row of {@link toDeviceStream}. */
 export type ToDeviceRow = z.infer<typeof toDeviceRow>
 
 // One position may have gone to several devices: the bound is the position of the limit's last row, its siblings included.
@@ -21,6 +22,7 @@ const refill = sql<{ position: number; user_id: string; device_id: string }>(
 )
 const newest = sql<{ newest: number | null }>('toDevice.newest', 'SELECT max(stream_id) AS newest FROM device_inbox')
 
+/** Messages that wait for a device: where to look, not what they say. Several devices may share a position. */
 export const toDeviceStream = defineStream({
   name: 'to_device',
   writtenBy: ['writer'],

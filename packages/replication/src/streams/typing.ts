@@ -8,6 +8,7 @@ export const typingRow = z.object({
   roomId: z.string(),
   userIds: z.array(z.string()),
 })
+/** A row of {@link typingStream}. */
 export type TypingRow = z.infer<typeof typingRow>
 
 const kept: KeptInRedis<TypingRow> = {
@@ -17,6 +18,7 @@ const kept: KeptInRedis<TypingRow> = {
   emptied: (row, position) => ({ ...row, userIds: [], position }),
 }
 
+/** Who is typing. Kept by Redis alone: losing it ends all typing. */
 export const typingStream = defineStream({
   name: 'typing',
   writtenBy: ['writer'],
