@@ -23,6 +23,7 @@ export class BodyBudget {
     return true
   }
 
+  /** Gives back what {@link take} took. */
   give(bytes: number): void {
     this.#held -= bytes
   }

@@ -17,6 +17,7 @@ const CLOSING_MS = 3000
 /** Discovery's nudge takes some 50 ms. */
 const FAREWELL_MS = 250
 
+/** Where a process listens. `xForwarded`: the listener of that name's setting. */
 export interface DoorAddress {
   readonly host: string
   readonly port: number

@@ -13,6 +13,7 @@ export const internalHeaders = {
   noWait: 'x-weft-no-wait',
 } as const
 
+/** Whose word counts at a door. */
 export interface EdgeSettings {
   /** The internal secret; absent where no router stands in front. */
   readonly trustedSecret?: string

@@ -10,6 +10,7 @@ export const DEFAULT_MAX_BODY_BYTES = 256 * 1024
 
 /** Classes that answer HTTP requests behind the router. */
 export type ServingClass = 'writer' | 'sync' | 'media'
+/** The methods of endpoints; HEAD is answered where GET is, and OPTIONS everywhere. */
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE'
 
 /** The names between braces in a path template. An optional one (`{stateKey?}`) is the empty string when its segment is absent. */
@@ -19,11 +20,14 @@ export type PathParams<Path extends string> = Path extends `${string}{${infer Na
 
 /** A body that is any JSON object, handed over as text and parsed losslessly: event content never passes through zod (R45). */
 export const rawJsonObject = { kind: 'rawJsonObject' } as const
+/** A body as it came, and what it says. */
 export interface RawBody {
   readonly value: JsonObject
   readonly text: string
 }
+/** How a body is read: checked by zod, or any JSON object. */
 export type BodySpec = z.ZodType | typeof rawJsonObject
+/** What a handler gets for a body. */
 export type BodyOf<B> = B extends typeof rawJsonObject ? RawBody : B extends z.ZodType ? z.output<B> : undefined
 
 /** What a handler answers: a plain object, JSON text that was spliced together already, or a stream of such text. */
@@ -37,7 +41,9 @@ export type Reply<Shape = unknown> =
       readonly contentType: string
     }
 
+/** Whether an endpoint wants an access token. */
 export type AuthKind = 'none' | 'accessToken' | 'optionalAccessToken'
+/** What a handler gets as its requester. */
 export type RequesterOf<A extends AuthKind> = A extends 'accessToken'
   ? Requester
   : A extends 'optionalAccessToken'
@@ -47,6 +53,7 @@ export type RequesterOf<A extends AuthKind> = A extends 'accessToken'
 /** How the router picks among the instances of a class: requests with the same key go to the same instance. */
 export type Affinity = 'roomId' | 'user' | 'none'
 
+/** What a handler may know of its request besides parameters, query and body. */
 export interface RequestInfo {
   readonly requestId: string
   /** The client's address, through trusted proxies. */
@@ -62,6 +69,7 @@ export interface RequestInfo {
   readonly raw: IncomingMessage
 }
 
+/** What a handler gets: its class's services, and the request, checked. */
 export interface HandlerArgs<Ctx, Path extends string, A extends AuthKind, B, Q> {
   readonly ctx: Ctx
   readonly params: PathParams<Path>
@@ -71,6 +79,7 @@ export interface HandlerArgs<Ctx, Path extends string, A extends AuthKind, B, Q>
   readonly request: RequestInfo
 }
 
+/** All facts of an endpoint. What is derived from them: see {@link Registry}. */
 export interface EndpointDefinition<
   Services extends Partial<Record<ServingClass, unknown>> = Partial<Record<ServingClass, unknown>>,
   Path extends string = string,

@@ -22,6 +22,7 @@ export class InFlight {
     return true
   }
 
+  /** A request has ended. */
   leave(): void {
     this.#count--
     if (this.#count > 0) return

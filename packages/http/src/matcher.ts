@@ -7,6 +7,7 @@ import { expandPaths, type PathTemplate, parseTemplate, templateShape } from './
  */
 export const MAX_PARAM_BYTES = 1024
 
+/** What a method and a path mean. */
 export type PathMatch =
   | { readonly kind: 'found'; readonly endpoint: AnyEndpoint; readonly params: Readonly<Record<string, string>> }
   /** Nothing answers on this path: 404. */

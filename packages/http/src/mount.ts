@@ -15,6 +15,7 @@ import { isRawBody, type Registry } from './registry.ts'
 import { EndpointRequest } from './request.ts'
 import { queryReader, validateBody } from './validate.ts'
 
+/** What requests are answered with. */
 export interface MountOptions {
   readonly registry: Registry
   /** What handlers get as `ctx`, by class. Its keys are the classes that this process is: one, or all of them in layout `single`. */

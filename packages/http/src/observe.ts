@@ -36,11 +36,13 @@ export const httpMetrics = defineMetrics({
   },
 })
 
+/** Instruments of {@link httpMetrics}. */
 export type HttpMetrics = Instruments<typeof httpMetrics>
 
 /** The endpoint label of what matched none. */
 export const NO_ENDPOINT = 'none'
 
+/** The one line that is logged of a request. `ms` is from its head to the end of the answer. */
 export interface AccessLine {
   readonly requestId: string
   readonly method: string
@@ -62,6 +64,7 @@ export function loggablePath(path: string): string {
   return withoutTokens(path.length > MAX_LOGGED ? `${path.slice(0, MAX_LOGGED)}…` : path)
 }
 
+/** A User-Agent fit for a log: bounded, and without anything that looks like an access token (R34). */
 export function loggableUserAgent(userAgent: string): string {
   return withoutTokens(userAgent.length > MAX_LOGGED ? userAgent.slice(0, MAX_LOGGED) : userAgent)
 }

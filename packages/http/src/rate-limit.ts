@@ -42,6 +42,7 @@ export interface TokenBuckets {
   ): Promise<{ ok: true } | { ok: false; retryAfterMs: number }>
 }
 
+/** Checks the limit of an endpoint's class before its handler runs. */
 export interface RateLimiter {
   /** Throws MatrixError M_LIMIT_EXCEEDED (429, retry_after_ms, Retry-After) when the class's bucket is empty. */
   check(limit: RateLimitClass, subject: { readonly ip: string; readonly requester?: Requester }): Promise<void>

@@ -24,6 +24,7 @@ export class Registry {
     this.matcher = new Matcher(this.endpoints)
   }
 
+  /** The endpoint with this id, such as `client.sendMessage`. */
   get(id: string): AnyEndpoint | undefined {
     return this.#byId.get(id)
   }

@@ -6,6 +6,7 @@ import { corsHeaders } from './cors.ts'
 import type { InFlight } from './in-flight.ts'
 import type { HttpLog } from './observe.ts'
 
+/** Whom a server hands its requests to, and how patient it is. */
 export interface HttpServerOptions {
   readonly listener: (request: IncomingMessage, response: ServerResponse) => void
   /** The one that the endpoints were mounted with: stopping waits for it. */

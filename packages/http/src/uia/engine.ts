@@ -7,6 +7,7 @@ import type { StageContext, StageVerifier } from './stages.ts'
 /** Stage types in the order in which they must be completed. */
 export type UiaFlow = readonly string[]
 
+/** What is to be authenticated. */
 export interface UiaRequest {
   /** The endpoint's id: a session is good for this operation only. */
   readonly operation: string

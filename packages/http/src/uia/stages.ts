@@ -7,6 +7,7 @@ export interface StageContext {
   readonly userId: string | undefined
 }
 
+/** What came of a stage. */
 export type StageOutcome =
   /** `result` is kept in the session and handed to the operation; it must be no secret. */
   { readonly ok: true; readonly result: JsonValue } | { readonly ok: false; readonly errcode: Errcode; readonly error: string }
@@ -53,6 +54,7 @@ export function passwordStage(passwords: PasswordVerifier): StageVerifier {
   }
 }
 
+/** Knows which registration tokens may be used. */
 export interface RegistrationTokens {
   isTokenValid(token: string): Promise<boolean>
 }
