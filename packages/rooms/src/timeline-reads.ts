@@ -27,6 +27,7 @@ export interface EventContext {
   readonly state: AsyncIterable<string>
 }
 
+/** A GET /messages, its parameters read. */
 export interface MessagesQuery {
   readonly direction: 'b' | 'f'
   /** A position; absent for the newest end (`b`) or the oldest (`f`). */
