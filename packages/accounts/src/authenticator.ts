@@ -15,6 +15,7 @@ export interface TokenOwner {
   readonly shadowBanned: boolean
 }
 
+/** What a {@link TokenAuthenticator} believes, and until when. */
 export interface TokenAuthenticatorOptions {
   readonly tokens: TokensReader
   readonly clock: Clock

@@ -17,6 +17,7 @@ export class DeviceReads {
     this.#devices = devices
   }
 
+  /** All devices of the user, by device id. */
   async list(userId: string): Promise<ClientDevice[]> {
     return (await this.#devices.list(userId)).map(clientDevice)
   }

@@ -8,6 +8,7 @@ export const filterLimits = { count: 1_000, filterBytes: 64 << 10, bytes: 4 << 2
 
 const FILTER_ID = /^\d{1,15}$/
 
+/** Reads the filters that clients uploaded. */
 export class FilterReads {
   readonly #filters: FiltersReader
 

@@ -29,6 +29,7 @@ export class LastSeen {
     this.#maxDevices = options.maxDevices ?? DEFAULT_MAX_DEVICES
   }
 
+  /** A request of this device came. Written at the next {@link flush}; requests without a device are not noted. */
   note(
     requester: { readonly userId: string; readonly deviceId: string | undefined },
     from: { readonly ip: string; readonly userAgent: string },

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import type { Algorithm, Options } from '@node-rs/argon2'
 import { MatrixError } from '@weft/matrix'
 
+/** How much hashing costs, and how much of it is done at once. */
 export interface PasswordHasherOptions {
   /** Hashings at once. Default: one core stays free. */
   readonly concurrency?: number

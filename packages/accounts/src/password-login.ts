@@ -4,6 +4,7 @@ import { userIdCandidates } from './localpart.ts'
 import type { PasswordHasher } from './password-hasher.ts'
 import type { BucketLimit, Buckets } from './ports.ts'
 
+/** What {@link PasswordLogin} stands on. */
 export interface PasswordLoginOptions {
   readonly serverName: string
   readonly db: Queryable

@@ -6,6 +6,7 @@ export interface Clock {
   now(): number
 }
 
+/** What accounts log by; the kernel's Logger is one. */
 export interface Log {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
@@ -42,6 +43,7 @@ export interface Buckets {
   take(key: string, limit: BucketLimit, cost?: number): Promise<{ ok: true } | { ok: false; retryAfterMs: number }>
 }
 
+/** How fast a bucket fills, and how much it holds. */
 export interface BucketLimit {
   readonly perSecond: number
   readonly burstCount: number
@@ -58,6 +60,7 @@ export interface RoomLookup {
   byRoomId(roomId: string): Promise<KnownRoom | undefined>
 }
 
+/** Which rooms a user belongs to, and how. */
 export interface MembershipLookup {
   membership(roomNid: number, userId: string): Promise<{ readonly membership: string } | undefined>
 }

@@ -8,11 +8,13 @@ export interface MembershipRefresher {
   refreshMemberProfile(userId: string, roomNid: number, profile: MemberProfile): Promise<void>
 }
 
+/** The rooms that a changed profile is carried to. */
 export interface JoinedRooms {
   /** In order of nid. */
   joinedRoomNids(userId: string, afterRoomNid: number, limit: number): Promise<number[]>
 }
 
+/** What {@link ProfilePropagation} stands on. */
 export interface ProfilePropagationOptions {
   readonly db: Queryable
   readonly fenced: FencedTransactions

@@ -13,6 +13,7 @@ export interface RegistrationToken {
   readonly expiry_time: number | null
 }
 
+/** What an administrator asks for; `expiryTime` is ms since 1970, and what is absent is not limited. */
 export interface NewRegistrationToken {
   readonly token?: string | undefined
   /** Of a token that is made up. Default 16. */

@@ -5,6 +5,7 @@ const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 const BATCH = 5_000
 
+/** What the retention of the accounts' tables stands on. */
 export interface RetentionOptions {
   readonly fenced: FencedTransactions
   readonly clock: Clock

@@ -41,12 +41,14 @@ export interface AccountServices {
   readonly typing: Typing
 }
 
+/** What the reading side of accounts stands on. */
 export interface AccountReadsOptions {
   readonly db: Queryable
   readonly rooms: RoomLookup
   readonly memberships: MembershipLookup
 }
 
+/** What the writing side of accounts stands on. */
 export interface AccountServicesOptions extends WriteStores {
   readonly settings: RegistrationSettings
   /** registration_shared_secret */

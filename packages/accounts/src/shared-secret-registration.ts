@@ -9,6 +9,7 @@ export interface SharedSecretRegistrationOptions {
   readonly clock: Clock
 }
 
+/** A registration by the shared secret. `mac` is hex, as {@link sharedSecretMac} makes it. */
 export interface SharedSecretRequest {
   readonly nonce: string
   readonly username: string

@@ -11,6 +11,7 @@ export interface KeptUiaSession {
   readonly completed: JsonObject
 }
 
+/** What {@link UiaSessions} stands on. */
 export interface UiaSessionsOptions extends Omit<WriteStores, 'streams'> {
   /** ui_auth.session_timeout in ms: how long a client has from the first challenge to the last stage. */
   readonly lifetimeMs: number
