@@ -15,6 +15,7 @@ import { FEED_LIMITS, type FeedLimits, type Room, RoomFeed } from './room-feed.t
 import { TimelineEvent } from './timeline-event.ts'
 import { type MembershipChange, UserView, ViewRoom } from './user-view.ts'
 
+/** Bounds of what a sync process keeps in memory. */
 export interface EngineLimits {
   readonly feed: FeedLimits
   /** Bytes of all rooms' recent events together. */
@@ -27,6 +28,7 @@ export interface EngineLimits {
   readonly feedIdleMs: number
 }
 
+/** What holds unless `caches` says otherwise. */
 export const ENGINE_LIMITS: EngineLimits = {
   feed: FEED_LIMITS,
   ringBytes: 96 * 1024 * 1024,
@@ -116,6 +118,7 @@ export class SyncEngine {
     return view
   }
 
+  /** Forgets a user's view; the next request reads it again. */
   dropView(view: UserView): void {
     view.close()
     this.views.delete(view.userId)

@@ -41,6 +41,7 @@ export class EventStore {
     return this.#events.size
   }
 
+  /** The event if it is here; its text may be missing (`complete`). */
   get(nid: number): TimelineEvent | undefined {
     return this.#events.get(nid)
   }

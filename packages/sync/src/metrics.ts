@@ -9,6 +9,7 @@ export interface SyncObserver {
   lowered(): void
 }
 
+/** What a sync process counts. */
 export const syncMetrics = defineMetrics({
   answers: { type: 'counter', name: 'weft_sync_answers_total', help: 'Answers of /sync, by where they came from', labels: ['kind'] },
   wokenUsers: { type: 'counter', name: 'weft_sync_woken_users_total', help: 'Users whose waiting /sync was woken by a stream', labels: [] },

@@ -75,6 +75,7 @@ export class RoomFeed {
     this.#limits = limits
   }
 
+  /** The newest event of the room; beyond the bounds the older half goes. */
   addEvent(event: TimelineEvent): void {
     this.events.push(event)
     this.bytes += event.bytes
@@ -95,6 +96,7 @@ export class RoomFeed {
     else if (this.bytes < 0) this.bytes = this.events.reduce((sum, event) => sum + event.bytes, 0)
   }
 
+  /** The newest change of the room's state. One of a membership makes the summary unknown. */
   addDelta(delta: Delta): void {
     this.deltas.push(delta)
     if (delta.type === 'm.room.member') {
@@ -126,6 +128,7 @@ export class RoomFeed {
     this.members.set(userId, eventNid)
   }
 
+  /** The event if it is among the latest. */
   find(nid: number): TimelineEvent | undefined {
     return this.events.findLast((event) => event.facts.nid === nid)
   }

@@ -39,6 +39,7 @@ export interface SyncLog {
   warn(fields: object, message: string): void
 }
 
+/** What {@link SyncService} stands on. */
 export interface SyncServiceOptions {
   readonly engine: SyncEngine
   readonly reader: SyncReader
@@ -98,11 +99,13 @@ export class SyncService {
     return this.#gate.queued
   }
 
+  /** Begins to drop, each half minute, what was not used for long. */
   start(): void {
     const { clock, engine } = this.#options
     this.#sweep = clock.setInterval(() => engine.sweep(clock.monotonic()), SWEEP_MS)
   }
 
+  /** Ends that. Requests that wait are ended by their signals. */
   stop(): void {
     this.#sweep?.cancel()
   }
