@@ -12,6 +12,7 @@ export interface ServerInfo {
   readonly passwordLogin: boolean
 }
 
+/** The settings that the server tells of; a Config has them all. */
 export interface ServerInfoSettings {
   readonly server_name: string
   readonly public_baseurl?: string | undefined
