@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Agent, request } from 'undici'
 
+/** A JSON object of a test. */
 export type Json = Record<string, unknown>
 
 /** An event as clients see it. */
@@ -14,6 +15,7 @@ export interface ClientEvent {
   readonly unsigned?: Json
 }
 
+/** An answer of /sync, as far as tests look at it. */
 export interface SyncAnswer {
   readonly next_batch: string
   readonly rooms?: {
@@ -25,6 +27,7 @@ export interface SyncAnswer {
   readonly to_device?: { readonly events: readonly { readonly type: string; readonly sender: string; readonly content: Json }[] }
 }
 
+/** A room in an answer of /sync. */
 export interface JoinedRoom {
   readonly timeline?: { readonly events: readonly ClientEvent[]; readonly limited?: boolean; readonly prev_batch?: string }
   readonly state?: { readonly events: readonly ClientEvent[] }
@@ -32,6 +35,7 @@ export interface JoinedRoom {
   readonly account_data?: { readonly events: readonly { readonly type: string; readonly content: Json }[] }
 }
 
+/** An answer of /messages. */
 export interface MessagesPage {
   readonly chunk: readonly ClientEvent[]
   readonly start: string
@@ -63,6 +67,7 @@ export class ApiError extends Error {
 /** Sends one request and takes its answer. @throws Error when there is no answer */
 export type Sender = (method: string, path: string, body: unknown, options: SendOptions) => Promise<Answer>
 
+/** What a request carries besides method, path and body. */
 export interface SendOptions {
   readonly token?: string | undefined
   readonly signal?: AbortSignal | undefined
@@ -103,6 +108,7 @@ function retryAfter(header: string | string[] | undefined, text: string): number
   return typeof header === 'string' && /^\d+$/.test(header) ? Number(header) * 1000 : undefined
 }
 
+/** A device that is logged in. */
 export interface Session {
   readonly userId: string
   readonly deviceId: string

@@ -37,6 +37,7 @@ export class FollowedRoom {
   }
 }
 
+/** How a {@link Follower} syncs. */
 export interface FollowerOptions {
   /** Told of a /sync that failed. Returning goes on (after whatever wait it made); throwing ends the loop. */
   readonly onError?: (error: unknown, failures: number) => Promise<void>

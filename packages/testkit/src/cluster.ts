@@ -14,6 +14,7 @@ import { freePort } from './free-port.ts'
 import { startRedis, type TestRedis } from './redis.ts'
 import { type TestDatabase, testDatabase } from './test-database.ts'
 
+/** Which processes there are, and how they are configured. */
 export interface TestClusterOptions {
   readonly layout: 'single' | 'split'
   /** How many processes of a class there are in `split`; one by default. */
@@ -67,6 +68,7 @@ export class TestCluster implements AsyncDisposable {
     this.#senders = parts.urls.map((url) => directSender(url))
   }
 
+  /** Starts all processes and resolves when the server answers. @throws RedisUnavailable */
   static async start(options: TestClusterOptions): Promise<TestCluster> {
     const { layout } = options
     const redis = layout === 'split' ? await startRedis() : undefined
@@ -121,6 +123,7 @@ export class TestCluster implements AsyncDisposable {
     return cluster
   }
 
+  /** The processes of a class, in the order of their numbers. */
   of(wanted: ClusterClass): ClusterProcess[] {
     return this.processes.filter((process) => process.class === wanted)
   }

@@ -11,6 +11,7 @@ export class RedisUnavailable extends Error {
   override readonly name = 'RedisUnavailable'
 }
 
+/** A Redis of a test's own. */
 export interface TestRedis extends AsyncDisposable {
   readonly url: string
   /** Absent where REDIS_URL names a server that is not ours to end. */

@@ -44,6 +44,7 @@ export interface EventDraft {
   readonly becomesState?: boolean
 }
 
+/** An event that was written, with where it stands. */
 export interface WrittenEvent {
   readonly eventId: string
   readonly eventNid: number

@@ -15,6 +15,7 @@ export interface TestDatabase extends AsyncDisposable {
   close(): Promise<void>
 }
 
+/** How a test's database is made. */
 export interface TestDatabaseOptions {
   /** Another server than the run's (with a template made by makeTemplate). */
   readonly server?: ConnectionParts
