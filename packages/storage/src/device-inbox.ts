@@ -41,7 +41,7 @@ export class DeviceInboxReader {
   }
 }
 
-/** Puts messages into inboxes, and takes out what was delivered. */
+/** Puts messages into inboxes. What was delivered is deleted by /sync (SyncReader). */
 export class DeviceInboxWriter {
   readonly #tx: Tx
 
@@ -49,6 +49,7 @@ export class DeviceInboxWriter {
     this.#tx = tx
   }
 
+  /** Adds messages, but to devices that exist; those are held until the transaction ends. */
   async add(messages: readonly InboxMessage[]): Promise<void> {
     await this.#tx.query(insert, [
       messages.map((one) => one.position),
