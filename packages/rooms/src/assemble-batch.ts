@@ -47,7 +47,12 @@ export interface Assembled {
 /** How many positions a submission takes. */
 export function positionsOf({ events, placed }: Submission): number {
   if (placed === undefined) return events.length
-  return placed.events.reduce((sum, event) => sum + (event.inTimeline ? 1 : 0), events.length)
+  return placed.events.reduce((sum, event) => sum + (event.inTimeline ? 1 : 0), events.length + (changesOnTheirOwn(placed) ? 1 : 0))
+}
+
+/** True where the state changes with no event of the timeline: such changes have a position of their own. */
+function changesOnTheirOwn(placed: PlacedEvents): boolean {
+  return placed.changes.some(({ at }) => at < 0)
 }
 
 /** How many events a submission writes. */
@@ -167,6 +172,7 @@ class Batch {
   }
 
   #addPlaced(head: RoomHead, placed: PlacedEvents): void {
+    const before = changesOnTheirOwn(placed) ? (this.#ids[this.#next++] as number) : 0
     const positions: Array<number | undefined> = []
     for (const event of placed.events) {
       const position = event.inTimeline ? (this.#ids[this.#next++] as number) : undefined
@@ -182,7 +188,7 @@ class Batch {
     }
     for (const key of placed.keys) this.#addKey({ stateKeyNid: key.nid, type: key.type, stateKey: key.stateKey })
     this.#groups.push(...placed.groups)
-    for (const change of placed.changes) this.#addChange(head, positions[change.at] as number, change)
+    for (const change of placed.changes) this.#addChange(head, change.at < 0 ? before : (positions[change.at] as number), change)
     if (placed.extremities !== undefined && (head.storedFork || placed.extremities.length > 0 || this.#forks.has(head))) {
       this.#forks.set(head, placed.extremities)
     }

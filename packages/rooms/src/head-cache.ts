@@ -81,6 +81,7 @@ export class HeadCache {
   /** Tells that one submission built on the head has ended. */
   settled(head: RoomHead): void {
     head.pending--
+    head.onSettled?.()
     if (head.pending > 0 || !head.stale) return
     const draining = this.#draining.get(head.roomId)
     if (draining?.head !== head) return

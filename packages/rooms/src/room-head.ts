@@ -65,6 +65,8 @@ export class RoomHead implements AuthStateView {
   stale = false
   /** Set while forks are being worked on: who wants to build on the head waits for it, and asks again. */
   gate: Promise<void> | undefined
+  /** Called when a submission has ended: for who holds the gate. */
+  onSettled: (() => void) | undefined
 
   constructor(options: {
     roomNid: number

@@ -59,9 +59,13 @@ export class StateGroupChain {
     return new StateGroupChain([])
   }
 
-  /** @param rows the group and all it builds on, newest first (`StateReader.groupChain`) */
-  static load(rows: readonly StateGroupRow[]): StateGroupChain {
-    return new StateGroupChain(rows.map((row) => new Link(row.stateGroup, row.height, row.delta)))
+  /**
+   * @param rows the group and all it builds on, newest first (`StateReader.groupChain`)
+   * @param like another chain of the room: what the two have in common is in memory once
+   */
+  static load(rows: readonly StateGroupRow[], like?: StateGroupChain): StateGroupChain {
+    const shared = new Map((like ?? StateGroupChain.empty()).#links.map((link) => [link.stateGroup, link]))
+    return new StateGroupChain(rows.map((row) => shared.get(row.stateGroup) ?? new Link(row.stateGroup, row.height, row.delta)))
   }
 
   /** The newest group. */
@@ -102,6 +106,12 @@ export class StateGroupChain {
   /** Rough size in memory, in bytes. */
   get bytes(): number {
     return this.#links.reduce((sum, link) => sum + link.bytes, 0)
+  }
+
+  /** The same, without what another chain has in memory too. */
+  bytesBeside(other: StateGroupChain): number {
+    const shared = new Set(other.#links)
+    return this.#links.reduce((sum, link) => sum + (shared.has(link) ? 16 : link.bytes), 100)
   }
 
   /**

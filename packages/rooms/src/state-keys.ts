@@ -35,6 +35,13 @@ export class StateKeys {
     return this.#unwritten.get(type, stateKey) ?? this.#known.get(type, stateKey)
   }
 
+  /** Makes {@link known} answer for those of these keys that have a number. A key without one is in no state. */
+  async find(keys: ReadonlyArray<readonly [type: string, stateKey: string]>): Promise<void> {
+    const missing = keys.filter(([type, stateKey]) => this.known(type, stateKey) === undefined)
+    if (missing.length === 0) return
+    for (const { nid, type, stateKey } of await this.#reader.nidsByKeys(missing)) this.#keep(type, stateKey, nid)
+  }
+
   /** Makes {@link known} answer for these keys: reads what memory lacks, in one statement, and numbers what is new. */
   async prepare(keys: ReadonlyArray<readonly [type: string, stateKey: string]>): Promise<void> {
     const missing = keys.filter(([type, stateKey]) => this.known(type, stateKey) === undefined)

@@ -21,6 +21,7 @@ export {
   isUniqueViolation,
   type StatementError,
 } from './errors.ts'
+export * from './event-graph.ts'
 export * from './events.ts'
 export * from './filters.ts'
 export { IdBlocks } from './id-blocks.ts'

@@ -18,7 +18,7 @@ export interface PlacedEvent {
 
 /** A change of the current state. */
 export interface PlacedChange {
-  /** Index of the event in whose position it takes place. */
+  /** Index of the event in whose position it takes place; negative where none of the timeline is there. */
   readonly at: number
   readonly stateKeyNid: number
   readonly type: string
