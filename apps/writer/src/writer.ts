@@ -98,6 +98,8 @@ export async function activate(
     streamWriter,
     signer: parts.signer,
     profiles: { memberProfile: (userId) => reads.profiles.memberProfile(userId) },
+    settings: accounts.accountData,
+    log,
     clock,
     metrics,
     serverName: config.server_name,

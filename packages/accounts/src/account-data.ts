@@ -1,4 +1,14 @@
-import { fitsBytes, isJsonObject, type JsonObject, MatrixError, own, parseJson, parseJsonObject, setOwn } from '@weft/matrix'
+import {
+  fitsBytes,
+  isJsonObject,
+  type JsonObject,
+  type JsonValue,
+  MatrixError,
+  own,
+  parseJson,
+  parseJsonObject,
+  setOwn,
+} from '@weft/matrix'
 import { type AccountDataRow, accountDataStream } from '@weft/replication'
 import { AccountDataReader, AccountDataWriter, GLOBAL_ACCOUNT_DATA } from '@weft/storage'
 import { KeyedQueue } from './keyed-queue.ts'
@@ -17,6 +27,7 @@ export const accountDataLimits = {
 /** Types that only the server writes. Spec: client-server API, "Client Config", server behaviour. */
 const SERVER_TYPES: ReadonlySet<string> = new Set(['m.fully_read', 'm.push_rules'])
 const TAGS = 'm.tag'
+const DIRECT = 'm.direct'
 
 /** Reads account data and tags. */
 export class AccountDataReads {
@@ -98,6 +109,24 @@ export class AccountData {
     })
   }
 
+  /**
+   * Gives a room that replaces another what the user has set for the other: its tags, unless the room has some, and its place
+   * among the direct chats. Doing it again changes nothing.
+   * Spec: client-server API, "Room Upgrades".
+   */
+  async carry(userId: string, from: KnownRoom, to: KnownRoom): Promise<void> {
+    const tags = tagsOf(await new AccountDataReader(this.#options.db).get(userId, from.roomNid, TAGS))
+    if (Object.keys(tags).length > 0) {
+      await this.#write(userId, to, TAGS, async (current) =>
+        Object.keys(tagsOf(current)).length > 0 ? undefined : JSON.stringify({ tags }),
+      )
+    }
+    await this.#write(userId, undefined, DIRECT, async (current) => {
+      const direct = current === undefined ? undefined : withSuccessor(parseJson(current), from.roomId, to.roomId)
+      return direct && JSON.stringify(direct)
+    })
+  }
+
   /** @param make the new content as JSON text; undefined leaves it as it is */
   async #write(
     userId: string,
@@ -129,6 +158,19 @@ function tagsOf(content: string | undefined): JsonObject {
   const value = content === undefined ? undefined : parseJson(content)
   const tags = isJsonObject(value) ? own(value, 'tags') : undefined
   return isJsonObject(tags) ? tags : {}
+}
+
+/** A m.direct content with the new room beside the old one; undefined where the old one is not in it, or nothing changes (R30). */
+function withSuccessor(content: JsonValue, from: string, to: string): JsonObject | undefined {
+  if (!isJsonObject(content)) return undefined
+  const changed: JsonObject = { ...content }
+  let found = false
+  for (const [userId, rooms] of Object.entries(content)) {
+    if (!Array.isArray(rooms) || !rooms.includes(from) || rooms.includes(to)) continue
+    setOwn(changed, userId, [...rooms, to])
+    found = true
+  }
+  return found ? changed : undefined
 }
 
 function checkName(what: string, name: string, maxBytes: number): void {

@@ -56,6 +56,29 @@ describe('account data', () => {
     expect(await rig.reads.accountData.get(alice, undefined, 'org.example.exact')).toBe(text)
   })
 
+  test('of a replaced room goes along: tags, and the place among direct chats, once (R30)', async () => {
+    const to = await rig.room(2, [alice])
+    const carry = () => rig.accounts.accountData.carry(alice, room, to)
+    await set('m.direct', ['not a map'] as never)
+    await rig.accounts.accountData.setTag(alice, room, 'u.loom', { order: 1 })
+    await carry()
+    expect(await rig.reads.accountData.tags(alice, to)).toEqual({ 'u.loom': { order: 1 } })
+    const direct = parseJsonObject(`{"@bob:x":["${room.roomId}"],"@carol:x":["!other:x"],"@odd:x":7,"__proto__":["${room.roomId}"]}`)
+    await set('m.direct', direct)
+    await carry()
+    const carried = await rig.reads.accountData.get(alice, undefined, 'm.direct')
+    expect(carried).toBe(
+      `{"@bob:x":["${room.roomId}","${to.roomId}"],"@carol:x":["!other:x"],"@odd:x":7,"__proto__":["${room.roomId}","${to.roomId}"]}`,
+    )
+    await rig.accounts.accountData.setTag(alice, to, 'u.own', {})
+    await rig.accounts.accountData.deleteTag(alice, to, 'u.loom')
+    const before = rig.rows('account_data').length
+    await carry()
+    expect(rig.rows('account_data')).toHaveLength(before)
+    expect(await rig.reads.accountData.tags(alice, to)).toEqual({ 'u.own': {} })
+    await rig.accounts.accountData.deleteTag(alice, room, 'u.loom')
+  })
+
   test.each(['m.fully_read', 'm.push_rules'])('refuses %s, which the server manages', async (type) => {
     for (const inRoom of [false, true]) await expect(set(type, {}, inRoom)).rejects.toMatchObject({ errcode: 'M_BAD_JSON', status: 405 })
   })

@@ -1,6 +1,16 @@
 import type { AccountReads, AccountServices } from '@weft/accounts'
 import type { Reply, UserInteractiveAuth } from '@weft/http'
-import type { Aliases, Memberships, Messages, RelationReads, RoomCreation, RoomDirectory, RoomReads, TimelineReads } from '@weft/rooms'
+import type {
+  Aliases,
+  Memberships,
+  Messages,
+  RelationReads,
+  RoomCreation,
+  RoomDirectory,
+  RoomReads,
+  RoomUpgrade,
+  TimelineReads,
+} from '@weft/rooms'
 import type { SyncService } from '@weft/sync'
 import type { ServerInfo } from './server-info.ts'
 
@@ -22,6 +32,7 @@ export interface WriterServices extends SharedServices {
     readonly directory: RoomDirectory
     readonly memberships: Memberships
     readonly messages: Messages
+    readonly upgrade: RoomUpgrade
   }
 }
 

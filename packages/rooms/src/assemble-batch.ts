@@ -29,6 +29,8 @@ export interface Submission {
   readonly newRoom?: RoomRow
   /** Further statements of the same transaction, an alias for example. */
   readonly extra?: readonly BoundSql[]
+  /** Another room's part of the same change: committed in the same transaction, or neither is. */
+  readonly with?: Submission
   /** Commits in a transaction of its own: a submission that failed with others before. */
   readonly alone?: boolean
 }

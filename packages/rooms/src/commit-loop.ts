@@ -101,6 +101,7 @@ export class CommitLoop {
    */
   commit(submission: Submission): Promise<void> {
     submission.head.pending++
+    if (submission.with !== undefined) submission.with.head.pending++
     return new Promise((resolve, reject) => {
       this.#waiting.push({ submission, resolve, reject })
       this.#schedule()
@@ -153,12 +154,13 @@ export class CommitLoop {
   async #commitBatch(taken: Waiting[]): Promise<void> {
     // A head may have gone stale while its submissions waited: what was built on a failed event fails with it.
     const batch = taken.filter((waiting) => {
-      if (!waiting.submission.head.stale) return true
+      const { head, with: other } = waiting.submission
+      if (!head.stale && other?.head.stale !== true) return true
       this.#fail(waiting, new NotCommitted('built on an event that was not committed', { alone: false, cause: undefined }))
       return false
     })
     if (batch.length === 0) return
-    const submissions = batch.map(({ submission }) => submission)
+    const submissions = partsOf(batch)
     const started = performance.now()
     let reservation: EventsReservation
     try {
@@ -189,10 +191,8 @@ export class CommitLoop {
     reservation.complete({ events: assembled.rows, texts: assembled.texts, currentStateDeltas: assembled.deltaRows })
     this.#options.stateKeys.written(assembled.newKeys)
     for (const [head, listed] of assembled.forks) head.storedFork = listed.length > 0
-    for (const { submission, resolve } of batch) {
-      this.#options.onSettled(submission.head)
-      resolve()
-    }
+    for (const { head } of submissions) this.#options.onSettled(head)
+    for (const { resolve } of batch) resolve()
     this.#options.metrics?.batch({
       events: submissions.reduce((sum, submission) => sum + eventsIn(submission), 0),
       submissions: batch.length,
@@ -223,15 +223,27 @@ export class CommitLoop {
   #failBatch(batch: readonly Waiting[], error: unknown): void {
     const unreachable = isConnectionError(error) || this.#options.isFenced(error)
     const alone = batch.length === 1
-    for (const waiting of batch) this.#options.onFailed(waiting.submission.head)
+    for (const { head } of partsOf(batch)) this.#options.onFailed(head)
     for (const waiting of batch) {
       this.#fail(waiting, unreachable ? error : new NotCommitted('the batch was not committed', { alone, cause: error }))
     }
   }
 
   #fail(waiting: Waiting, error: unknown): void {
-    this.#options.onFailed(waiting.submission.head)
-    this.#options.onSettled(waiting.submission.head)
+    for (const { head } of partsOf([waiting])) {
+      this.#options.onFailed(head)
+      this.#options.onSettled(head)
+    }
     waiting.reject(error)
   }
+}
+
+/** The submissions of a batch, each room's part for itself. */
+function partsOf(batch: readonly Waiting[]): Submission[] {
+  const parts: Submission[] = []
+  for (const { submission } of batch) {
+    parts.push(submission)
+    if (submission.with !== undefined) parts.push(submission.with)
+  }
+  return parts
 }

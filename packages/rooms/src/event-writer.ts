@@ -1,11 +1,13 @@
 import { MatrixError, type RoomVersion, type Signer } from '@weft/matrix'
 import { type BoundSql, type EventsReader, isUniqueViolation, type RoomRow } from '@weft/storage'
 import { appendEvent, type PreparedEvent, type Proposal } from './append-event.ts'
+import { buildReplacement, buildRoom, type Replacement, TakenNumbers } from './build-room.ts'
 import { type CommitLoop, NotCommitted } from './commit-loop.ts'
 import { type FirstFormat, NotPrepared } from './first-format.ts'
 import type { HeadCache } from './head-cache.ts'
 import type { IdSource } from './ids.ts'
-import { RoomHead } from './room-head.ts'
+import { withGate } from './receive/gate.ts'
+import type { RoomHead } from './room-head.ts'
 import type { StateKeys } from './state-keys.ts'
 import { RecentTxns } from './txn-ids.ts'
 
@@ -122,21 +124,11 @@ export class EventWriter {
       this.#refuseWhenFull()
       const roomNid = await this.#number(this.#options.roomNids)
       const proposals = options.proposals('')
-      await this.#options.stateKeys.prepare(
-        proposals.flatMap(({ type, stateKey }) => (stateKey === undefined ? [] : [[type, stateKey] as const])),
-      )
-      const eventNids = await this.#options.eventNids.take(proposals.length)
-      const stateGroups = await this.#options.stateGroups.take(proposals.length)
+      await this.#prepareKeys(proposals)
       const draft = options.version.roomIdIsCreateHash ? '' : options.makeRoomId()
-      let head = new RoomHead({ roomNid, roomId: draft, version: options.version })
-      const events: PreparedEvent[] = []
-      for (const [i, proposal] of proposals.entries()) {
-        const numbers = { eventNid: eventNids[i] as number, stateGroup: stateGroups[i] as number }
-        const event = appendEvent(head, proposal, { ...this.#tools, ...numbers })
-        events.push(event)
-        if (i === 0 && draft === '') head = head.withRoomId(event.built.roomId)
-      }
-      const newRoom: RoomRow = {
+      const numbers = await this.#takeNumbers(proposals.length)
+      const { head, events } = buildRoom({ roomNid, draft, version: options.version }, proposals, this.#tools, numbers)
+      const newRoom = {
         roomNid,
         roomId: head.roomId,
         roomVersion: options.version.id,
@@ -147,6 +139,56 @@ export class EventWriter {
       this.#options.heads.keep(head)
       return { roomId: head.roomId, roomNid, eventIds: events.map((event) => event.built.eventId) }
     })
+  }
+
+  /**
+   * Puts a new room in the place of another: the first events of the one and the last of the other in one transaction, all or none.
+   * Nothing else is sent to the old room meanwhile.
+   * @param plan looks at the old room and decides; what it throws ends the matter
+   * @throws MatrixError M_NOT_FOUND, M_FORBIDDEN, and what `plan` throws
+   */
+  async replaceRoom(options: {
+    roomId: string
+    plan: (old: RoomHead) => Replacement
+    makeRoomId: () => string
+    extra: (oldNid: number, newNid: number) => BoundSql[]
+  }): Promise<{ roomId: string; roomNid: number }> {
+    const { heads, loop } = this.#options
+    return this.#attempts(async (alone) => {
+      this.#refuseWhenFull()
+      return withGate(await heads.get(options.roomId), heads, async ({ head: old }) => {
+        if (old.stale) throw new NotPrepared('the head went stale')
+        const plan = options.plan(old)
+        const proposals = [...plan.first(undefined), plan.tombstone(''), ...plan.after]
+        await this.#prepareKeys(proposals)
+        const roomNid = await this.#number(this.#options.roomNids)
+        const numbers = await this.#takeNumbers(proposals.length)
+        const draft = plan.version.roomIdIsCreateHash ? '' : options.makeRoomId()
+        try {
+          const { head, events, oldEvents } = await buildReplacement(old, { roomNid, draft }, plan, this.#tools, numbers)
+          const { roomId } = head
+          const newRoom = { roomNid, roomId, roomVersion: plan.version.id, creator: plan.creator, isPublic: plan.isPublic }
+          const extra = options.extra(old.roomNid, roomNid)
+          await loop.commit({ head, events, newRoom, extra, alone, with: { head: old, events: oldEvents } })
+          heads.keep(head)
+          heads.keep(old)
+          return { roomId, roomNid }
+        } catch (error) {
+          // The old head may be ahead of what will ever be committed.
+          heads.drop(old)
+          throw error
+        }
+      })
+    })
+  }
+
+  async #prepareKeys(proposals: readonly Proposal[]): Promise<void> {
+    const keys = proposals.flatMap(({ type, stateKey }) => (stateKey === undefined ? [] : [[type, stateKey] as const]))
+    await this.#options.stateKeys.prepare(keys)
+  }
+
+  async #takeNumbers(n: number): Promise<TakenNumbers> {
+    return new TakenNumbers(await this.#options.eventNids.take(n), await this.#options.stateGroups.take(n))
   }
 
   /** Runs an attempt again while it is not to blame for its failure; confirms a refusal before it goes out. */

@@ -15,6 +15,7 @@ import { contentOf, membershipsWriter } from '@weft/storage'
 import type { RoomsEnvironment } from './environment.ts'
 import type { Decision, EventWriter } from './event-writer.ts'
 import type { RoomHead } from './room-head.ts'
+import { predecessorOf, type Succession } from './succession.ts'
 
 /** What member events carry of a profile. */
 export interface MemberProfile {
@@ -34,6 +35,7 @@ export interface MembershipsOptions {
   readonly events: EventsReader
   readonly memberships: MembershipsReader
   readonly profiles: Profiles
+  readonly succession: Succession
   readonly environment: RoomsEnvironment
   /** Runs a statement in a transaction that this writer's epoch fences. */
   readonly db: Queryable
@@ -56,10 +58,13 @@ export class Memberships {
   async join(userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<string> {
     const profile = await this.#o.profiles.memberProfile(userId)
     const authoriser = await this.#authoriser(userId, roomId)
+    let predecessor: string | undefined
     await this.#set('join', userId, userId, roomId, (head) => {
       if (head.membership(userId) === 'join') return undefined
+      predecessor = predecessorOf(head)
       return memberContent('join', profile, { reason: options.reason, join_authorised_via_users_server: authoriser })
     })
+    if (predecessor !== undefined) await this.#o.succession.carry(userId, predecessor, roomId)
     return roomId
   }
 

@@ -24,7 +24,9 @@ import { Memberships, type Profiles } from './memberships.ts'
 import { Messages } from './messages.ts'
 import { roomMetrics } from './metrics.ts'
 import { RelationRules } from './relation-rules.ts'
+import { RoomUpgrade } from './room-upgrade.ts'
 import { StateKeys } from './state-keys.ts'
+import { type RoomSettings, Succession, type SuccessionLog } from './succession.ts'
 
 export interface RoomsWriterOptions {
   readonly db: Database
@@ -33,6 +35,8 @@ export interface RoomsWriterOptions {
   readonly streamWriter: StreamWriter<Streams>
   readonly signer: Signer
   readonly profiles: Profiles
+  readonly settings: RoomSettings
+  readonly log: SuccessionLog
   readonly clock: Clock
   readonly metrics: Metrics
   readonly serverName: string
@@ -53,6 +57,7 @@ export interface RoomsWriter {
   readonly memberships: Memberships
   readonly messages: Messages
   readonly rooms: RoomsReader
+  readonly upgrade: RoomUpgrade
   /** Resolves when all events that were taken are committed or refused. */
   drained(): Promise<void>
 }
@@ -130,8 +135,10 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
     signer: options.signer,
     confirmWriter: options.confirmWriter,
   })
-  const { profiles, fenced } = options
-  const memberships = new Memberships({ writer, rooms, events, memberships: new MembershipsReader(db), profiles, environment, db: fenced })
+  const { profiles, fenced, settings, log } = options
+  const reader = new MembershipsReader(db)
+  const succession = new Succession({ writer, rooms, memberships: reader, settings, log })
+  const memberships = new Memberships({ writer, rooms, events, memberships: reader, profiles, succession, environment, db: fenced })
   return {
     aliases: new Aliases({ writer, rooms, db: fenced, environment }),
     creation: new RoomCreation({ writer, rooms, memberships, profiles, environment }),
@@ -145,6 +152,7 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
       environment,
     }),
     rooms,
+    upgrade: new RoomUpgrade({ writer, rooms, events, profiles, succession, environment }),
     drained: () => loop.drained(),
   }
 }

@@ -1,3 +1,4 @@
+import { expect } from '@jest/globals'
 import { systemClock } from '@weft/kernel'
 import { type JsonObject, makeSigner } from '@weft/matrix'
 import { LocalAnnouncer, StreamWriter, streams } from '@weft/replication'
@@ -16,8 +17,11 @@ import {
   RelationRules,
   RoomCreation,
   type RoomReads,
+  type RoomSettings,
+  RoomUpgrade,
   roomsReaders,
   StateKeys,
+  Succession,
   type TimelineReads,
 } from '../src/index.ts'
 
@@ -35,6 +39,9 @@ export class RoomsRig {
   readonly memberships: Memberships
   readonly creation: RoomCreation
   readonly aliases: Aliases
+  readonly upgrade: RoomUpgrade
+  /** Whose settings were taken from which room to which. */
+  readonly carried: Array<[userId: string, from: string, to: string]> = []
   readonly reads: RoomReads
   readonly relations: RelationReads
   readonly timelines: TimelineReads
@@ -102,7 +109,15 @@ export class RoomsRig {
     }
     this.writer = new EventWriter(this.writerOptions)
     const profiles = { memberProfile: async (userId: string) => ({ displayname: userId.slice(1, 2).toUpperCase() }) }
+    const settings: RoomSettings = {
+      carry: async (userId, from, to) => {
+        this.carried.push([userId, from.roomId, to.roomId])
+      },
+    }
+    const log = { warn: (fields: object) => expect(fields).toBeUndefined() }
+    const succession = new Succession({ writer: this.writer, rooms: this.rooms, memberships: membershipsReader, settings, log })
     this.memberships = new Memberships({
+      succession,
       writer: this.writer,
       rooms: this.rooms,
       events: this.events,
@@ -114,6 +129,7 @@ export class RoomsRig {
     const relations = new RelationRules({ relations: new RelationsReader(db), events: this.events, rooms: this.rooms })
     this.messages = new Messages({ writer: this.writer, events: this.events, rooms: this.rooms, relations, environment })
     this.creation = new RoomCreation({ writer: this.writer, rooms: this.rooms, memberships: this.memberships, profiles, environment })
+    this.upgrade = new RoomUpgrade({ writer: this.writer, rooms: this.rooms, events: this.events, profiles, succession, environment })
     this.aliases = new Aliases({ writer: this.writer, rooms: this.rooms, db, environment })
     const readers = roomsReaders(db, SERVER)
     this.reads = readers.reads

@@ -8,6 +8,7 @@ export interface RoomRow {
   readonly roomId: string
   readonly roomVersion: string
   readonly creator: string
+  /** Whether it was in the room directory when the row was read: {@link RoomsReader.isPublished} says whether it is. */
   readonly isPublic: boolean
 }
 
@@ -22,6 +23,8 @@ const insert = sql(
    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bool[])`,
 )
 const publish = sql('rooms.publish', 'UPDATE rooms SET is_public = $2 WHERE room_nid = $1')
+const published = sql<{ is_public: boolean }>('rooms.isPublished', 'SELECT is_public FROM rooms WHERE room_nid = $1')
+const moveAliases = sql('rooms.moveAliases', 'UPDATE room_aliases SET room_nid = $2 WHERE room_nid = $1')
 const aliasTarget = sql<Columns & { room_alias: string; alias_creator: string }>(
   'rooms.byAlias',
   `SELECT a.room_alias, a.creator AS alias_creator, r.room_nid, r.room_id, r.room_version, r.creator, r.is_public
@@ -66,6 +69,11 @@ export class RoomsReader {
     return (await this.#db.query(byNids, [roomNids])).map(toRow)
   }
 
+  /** Whether the room is in the room directory now. What else a row says never changes. */
+  async isPublished(roomNid: number): Promise<boolean> {
+    return (await this.#db.query(published, [roomNid]))[0]?.is_public === true
+  }
+
   /** The room an alias points to, with the alias's creator. */
   async byAlias(alias: string): Promise<{ room: RoomRow; aliasCreator: string } | undefined> {
     const row = (await this.#db.query(aliasTarget, [alias]))[0]
@@ -106,6 +114,8 @@ export const roomsWriter = {
   }),
   /** Fails with a unique violation of `room_aliases_pkey` when the alias is taken, and its transaction with it. */
   claimAlias: (alias: string, roomNid: number, creator: string): BoundSql => ({ sql: claimAlias, values: [alias, roomNid, creator] }),
+  /** All of a room's aliases point to another from now on. */
+  moveAliases: (fromNid: number, toNid: number): BoundSql => ({ sql: moveAliases, values: [fromNid, toNid] }),
   deleteAlias: (alias: string): BoundSql<{ room_alias: string }> => ({ sql: deleteAlias, values: [alias] }),
 }
 

@@ -29,6 +29,7 @@ import { sendMessage } from './send-message.ts'
 import { setRoomAlias } from './set-room-alias.ts'
 import { setRoomState } from './set-room-state.ts'
 import { unban } from './unban.ts'
+import { upgradeRoom } from './upgrade-room.ts'
 
 /** The endpoints of rooms. */
 export const clientRooms: readonly AnyEndpoint[] = [
@@ -62,4 +63,5 @@ export const clientRooms: readonly AnyEndpoint[] = [
   setRoomAlias,
   setRoomState,
   unban,
+  upgradeRoom,
 ]
