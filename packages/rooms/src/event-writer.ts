@@ -20,6 +20,7 @@ export interface SentEvent {
   readonly roomId: string
 }
 
+/** What an {@link EventWriter} stands on. */
 export interface EventWriterOptions {
   readonly heads: HeadCache
   readonly loop: CommitLoop

@@ -2,6 +2,7 @@ import { prunedJson, type RelationsReader } from '@weft/storage'
 import type { RoomReads } from './room-reads.ts'
 import { NEWEST, OLDEST, paginationToken } from './timeline-reads.ts'
 
+/** A GET /relations, its parameters read. */
 export interface RelationsQuery {
   readonly relationType?: string | undefined
   readonly type?: string | undefined

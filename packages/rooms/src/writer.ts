@@ -28,6 +28,7 @@ import { RoomUpgrade } from './room-upgrade.ts'
 import { StateKeys } from './state-keys.ts'
 import { type RoomSettings, Succession, type SuccessionLog } from './succession.ts'
 
+/** What the writing side of rooms stands on. */
 export interface RoomsWriterOptions {
   readonly db: Database
   /** Runs statements in a transaction that this writer's epoch fences. */

@@ -38,6 +38,7 @@ export interface Received {
   readonly reason?: string
 }
 
+/** Events of one room, as another server sent them. */
 export interface ReceiveRequest {
   readonly roomId: string
   /** Parsed losslessly (`parseJson`), in any order. */
@@ -48,6 +49,7 @@ export interface ReceiveRequest {
   readonly source?: EventSource
 }
 
+/** What a {@link Receiver} stands on. */
 export interface ReceiverOptions extends PlacingTools {
   readonly heads: HeadCache
   readonly loop: CommitLoop
