@@ -23,6 +23,7 @@ interface SharedServices {
   readonly serverInfo: ServerInfo
 }
 
+/** What handlers of the writer reach as `ctx`. */
 export interface WriterServices extends SharedServices {
   readonly accounts: AccountServices
   readonly uia: UserInteractiveAuth
@@ -36,6 +37,7 @@ export interface WriterServices extends SharedServices {
   }
 }
 
+/** What handlers of sync processes reach as `ctx`. */
 export interface SyncServices extends SharedServices {
   readonly sync: Pick<SyncService, 'sync'>
   readonly rooms: {
