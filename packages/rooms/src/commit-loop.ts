@@ -7,7 +7,7 @@ import type { StateKeys } from './state-keys.ts'
 /** Stream positions given to a batch (`StreamWriter.reserve` of packages/replication). */
 export interface EventsReservation {
   readonly ids: readonly number[]
-  /** The fence and the stored position, to stand at the end of the transaction. */
+  /** The fence and the stored position, to stand at the beginning of the transaction. */
   positionStatements(): BoundSql[]
   /** After the commit: what to announce, events with their client texts. */
   complete(committed: { events: EventsRow[]; texts: Array<string | undefined>; currentStateDeltas: CurrentStateDeltasRow[] }): void
@@ -170,7 +170,8 @@ export class CommitLoop {
       return
     }
     const assembled: Assembled = assembleBatch(submissions, reservation.ids, this.#options.stateKeys, this.#options.now())
-    assembled.statements.push(...reservation.positionStatements())
+    // First: a writer that was replaced must learn that, and not that its successor has used the same positions (a unique violation).
+    assembled.statements.unshift(...reservation.positionStatements())
     try {
       await this.#options.db.commitPipeline(assembled.statements)
     } catch (error) {

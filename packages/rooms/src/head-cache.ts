@@ -82,7 +82,6 @@ export class HeadCache {
   settled(head: RoomHead): void {
     head.pending--
     head.onSettled?.()
-    head.onSettled?.()
     if (head.pending > 0 || !head.stale) return
     const draining = this.#draining.get(head.roomId)
     if (draining?.head !== head) return

@@ -67,8 +67,6 @@ export class RoomHead implements AuthStateView {
   gate: Promise<void> | undefined
   /** Called when a submission has ended: for who holds the gate. */
   onSettled: (() => void) | undefined
-  /** Called when a submission has ended: for who holds the gate. */
-  onSettled: (() => void) | undefined
 
   constructor(options: {
     roomNid: number
