@@ -84,6 +84,6 @@ describe('HttpServer', () => {
   test('says which address is taken', async () => {
     await using first = await startServer([echo()])
     const second = new HttpServer({ listener: () => {}, inFlight: new InFlight(1), log: silent })
-    await expect(second.listen(first.port)).rejects.toThrow(`address already in use 127.0.0.1:${first.port}`)
+    await expect(second.listen(first.port)).rejects.toThrow(`127.0.0.1:${first.port} is taken by another program`)
   })
 })
