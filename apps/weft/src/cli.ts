@@ -1,104 +1,109 @@
-import { ConfigError } from '@weft/kernel'
-import { Command, InvalidArgumentError } from 'commander'
+import { ConfigError, OperatorError, VERSION } from '@weft/kernel'
+import { Command, CommanderError, Option } from 'commander'
+import { parseReplicas, UsageError } from './usage.ts'
 
-/** An error that a person caused and can mend: printed without a stack. */
-export class UsageError extends Error {}
-
-/** Commands import what they need when they run: `weft --help` answers at once. */
+/**
+ * Runs the command of `argv`, which is as in `process.argv`. Exit codes: 0, 1 after a failure, 2 when the command or the configuration
+ * has to be changed first. Commands import what they need when they run: `weft --help` answers at once.
+ */
 export async function cli(argv: readonly string[]): Promise<void> {
-  const program = new Command('weft')
-    .description('Weft, a Matrix homeserver that scales out by process.')
-    .showHelpAfterError('(weft --help lists the commands)')
+  try {
+    await program().parseAsync(argv as string[])
+  } catch (error) {
+    process.exit(tell(error))
+  }
+}
 
-  program
-    .command('start')
-    .description('run a homeserver: one process with PostgreSQL inside, or with --split all its processes on this machine')
-    .option('-c, --config <file>', 'homeserver.yaml; made for trying out when it is not there', 'homeserver.yaml')
-    .option('--split', 'real processes behind the router, with Redis and PostgreSQL')
-    .option('--replicas <counts>', 'how many of each class, with --split: sync=2,router=2,writer=2', replicas)
+/** Tells on standard error why a command ends. @returns the exit code */
+function tell(error: unknown): number {
+  if (error instanceof CommanderError) {
+    // It has told already. Without any command the help is an error.
+    return error.exitCode === 0 ? 0 : 2
+  }
+  if (error instanceof ConfigError) {
+    process.stderr.write(`The configuration is refused:\n${error.message}\n`)
+    return 2
+  }
+  if (error instanceof OperatorError) process.stderr.write(`weft: ${error.message}\n`)
+  else process.stderr.write(`weft: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  return error instanceof UsageError ? 2 : 1
+}
+
+function program(): Command {
+  const weft = new Command('weft')
+    .description('Weft, a Matrix homeserver that scales out by process.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .exitOverride()
+    .showHelpAfterError("('weft --help' lists the commands)")
+    .addHelpText(
+      'after',
+      `
+Try it out:    weft start
+Set one up:    weft generate-config --server-name example.org
+The manual:    docs/configuration.md and docs/how-to`,
+    )
+  const command = (name: string, summary: string, examples: string) =>
+    weft
+      .command(name)
+      .summary(summary)
+      .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`)
+      .showHelpAfterError(`('weft ${name.split(' ')[0]} --help' explains it)`)
+      .addHelpText('after', `\nExamples:\n${examples.replaceAll(/^/gm, '  ')}`)
+
+  command('start', 'run a homeserver on this machine', 'weft start\nweft start --split --replicas sync=2,router=2,writer=2')
+    .addOption(config('a file for trying out is made where there is none').default('homeserver.yaml'))
+    .option('--split', 'as real processes behind the router, with Redis and PostgreSQL; without it, as one process')
+    .option('--replicas <counts>', 'how many processes of each class, with --split; 1 of each when left out', parseReplicas)
     .action(async (options) => {
       if (options.replicas !== undefined && !options.split) throw new UsageError('--replicas goes with --split')
       const { start } = await import('./commands/start.ts')
       await start(options)
     })
 
-  program
-    .command('run <class>')
-    .description('run one process of a class (router, writer, sync), for Kubernetes and systemd')
-    .option('-c, --config <file>', 'homeserver.yaml; $WEFT_CONFIG when left out')
+  command('run', 'run one process of a class, for Kubernetes and systemd', 'weft run sync --config /etc/weft/homeserver.yaml')
+    .argument('<class>', 'router, writer or sync')
+    .addOption(config())
     .action(async (name, options) => (await import('./commands/run.ts')).run(name, options))
 
-  program
-    .command('migrate')
-    .description('bring the database to this version; any number may run at once')
-    .option('-c, --config <file>', 'homeserver.yaml; $WEFT_CONFIG when left out')
+  command('migrate', 'bring the database to this version; any number may do so at once', 'weft migrate --config /etc/weft/homeserver.yaml')
+    .addOption(config())
     .action(async (options) => (await import('./commands/migrate.ts')).migrateDatabase(options))
 
-  program
-    .command('register-user')
-    .description('create an account on a running server, by registration_shared_secret')
-    .requiredOption('-u, --user <localpart>', 'the part of the user id before the colon')
-    .option('-p, --password <password>', 'asked for when left out')
+  command(
+    'register-user',
+    'create an account on a running server',
+    'weft register-user -u alice\nweft register-user -u alice --admin --password-file alice.txt',
+  )
+    .requiredOption('-u, --user <localpart>', 'the user id, or the part of it before the colon')
+    .option('-p, --password <password>', 'asked for when left out; others on this machine can see what is given here')
     .option('--password-file <file>', 'a file that holds the password')
     .option('-a, --admin', 'make it an administrator', false)
-    .option('-c, --config <file>', 'homeserver.yaml', 'homeserver.yaml')
-    .option('--url <url>', 'where the server answers; the first listener of the configuration when left out')
+    .addOption(config('its registration_shared_secret is shown to the server').default('homeserver.yaml'))
+    .option('--url <url>', 'where the server answers; the first listener of homeserver.yaml when left out')
     .action(async (options) => (await import('./commands/register-user.ts')).registerUser(options))
 
-  program
-    .command('generate-config')
-    .description('write a safe homeserver.yaml with every setting, a signing key and secrets')
-    .requiredOption('-s, --server-name <name>', 'the part of user ids after the colon')
+  command('generate-config', 'write a safe homeserver.yaml, a signing key and secrets', 'weft generate-config -s example.org -o /etc/weft')
+    .requiredOption('-s, --server-name <name>', 'the part of user ids after the colon; it cannot be changed later')
     .option('-o, --output <folder>', 'where to write them', '.')
     .action(async (options) => (await import('./commands/generate-config.ts')).generateConfig(options))
 
-  program
-    .command('check-config')
-    .description('check a homeserver.yaml; names file, line and remedy of what is wrong')
-    .option('-c, --config <file>', 'homeserver.yaml; $WEFT_CONFIG when left out')
+  command('check-config', 'check a homeserver.yaml and say what to correct', 'weft check-config --config /etc/weft/homeserver.yaml')
+    .addOption(config())
     .action(async (options) => (await import('./commands/check-config.ts')).checkConfig(options))
 
-  program
-    .command('routes')
-    .description('which class serves which path; as a table, or as configuration of a reverse proxy')
+  command('routes', 'print which class serves which path', 'weft routes\nweft routes --format nginx > /etc/nginx/weft-map.conf')
     .option('--format <format>', 'table, nginx, haproxy (the map) or haproxy-config', 'table')
     .action(async (options) => (await import('./commands/routes.ts')).routes(options))
 
-  program
-    .command('docs')
-    .description('print a generated document: workers, configuration, metrics, database, config-schema')
-    .argument('<name>', 'which one')
+  command('docs', 'print a document that is generated from the code', 'weft docs configuration')
+    .argument('<name>', 'workers, configuration, config-schema, metrics or database')
     .action(async (name) => (await import('./commands/docs.ts')).docs(name))
 
-  try {
-    await program.parseAsync(argv as string[])
-  } catch (error) {
-    if (error instanceof ConfigError) process.stderr.write(`The configuration is refused:\n${error.message}\n`)
-    else if (error instanceof UsageError || isMigrationError(error)) process.stderr.write(`weft: ${error.message}\n`)
-    else process.stderr.write(`weft: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-    process.exit(error instanceof ConfigError || error instanceof UsageError ? 2 : 1)
-  }
+  return weft
 }
 
-/** By name, so that `weft --help` does not load packages/storage. */
-function isMigrationError(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'MigrationError'
-}
-
-const CLASSES = ['router', 'writer', 'sync'] as const
-export type ReplicaCounts = Partial<Record<(typeof CLASSES)[number], number>>
-
-/** `sync=2,router=2` */
-function replicas(text: string): ReplicaCounts {
-  const counts: ReplicaCounts = {}
-  for (const part of text.split(',')) {
-    const match = /^([a-z-]+)=(\d{1,2})$/.exec(part.trim())
-    const name = CLASSES.find((known) => known === match?.[1])
-    const count = Number(match?.[2])
-    if (name === undefined || !(count >= 1 && count <= 64)) {
-      throw new InvalidArgumentError(`${JSON.stringify(part)} is not CLASS=COUNT with a class of ${CLASSES.join(', ')} and 1 to 64`)
-    }
-    counts[name] = count
-  }
-  return counts
+function config(about = 'else ./homeserver.yaml, else the environment alone'): Option {
+  return new Option('-c, --config <file>', `homeserver.yaml; ${about}`).env('WEFT_CONFIG')
 }

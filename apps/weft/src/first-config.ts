@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, open } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { renderTryOutConfig } from '@weft/kernel'
+import { OperatorError, renderTryOutConfig } from '@weft/kernel'
 import { formatSigningKeyFile } from '@weft/matrix'
 import sodium from 'libsodium-wrappers'
 
@@ -27,15 +27,15 @@ export async function newSigningKey(): Promise<string> {
   return formatSigningKeyFile([{ keyId: `ed25519:${version}`, seed: Buffer.from(seed) }])
 }
 
-/** Writes a file that must not be there yet. @throws Error EEXIST */
+/** Writes a file that must not be there yet. @throws OperatorError when it is, or cannot be written */
 export async function writeNew(path: string, text: string, mode: number): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
-  const file = await open(path, 'wx', mode)
   try {
+    await mkdir(dirname(path), { recursive: true })
+    await using file = await open(path, 'wx', mode)
     await file.writeFile(text)
     await file.sync()
-  } finally {
-    await file.close()
+  } catch (error) {
+    throw new OperatorError(`${path} cannot be written: ${(error as Error).message}`, { cause: error })
   }
 }
 

@@ -12,7 +12,7 @@ export function sayHowToBegin(config: Config): void {
   say('')
   say(`  Weft answers at ${url} as ${config.server_name}.`)
   say('')
-  say('  An account:   pnpm weft register-user -u alice')
+  say('  An account:   npm run weft -- register-user -u alice')
   if (open) {
     say(`  or by hand:   curl -X POST ${url}/_matrix/client/v3/register \\`)
     say(`                  -d '{"username":"alice","password":"a long password","auth":{"type":"m.login.dummy"}}'`)

@@ -1,5 +1,5 @@
-import { UsageError } from '../cli.ts'
 import { documents } from '../documents.ts'
+import { UsageError } from '../usage.ts'
 
 /** `weft docs NAME` */
 export async function docs(name: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { registry } from '@weft/api'
 import { renderHaproxyConfig, renderHaproxyMap, renderNginxMap, renderRoutesTable } from '@weft/http'
-import { UsageError } from '../cli.ts'
+import { UsageError } from '../usage.ts'
 
 const formats: Readonly<Record<string, () => string>> = {
   table: () => renderRoutesTable(registry),

@@ -1,5 +1,5 @@
 import { type Compose, runProcess } from '@weft/kernel'
-import { UsageError } from '../cli.ts'
+import { configPath, UsageError } from '../usage.ts'
 
 const compositions: Readonly<Record<string, () => Promise<{ compose: Compose }>>> = {
   router: () => import('@weft/app-router'),
@@ -14,5 +14,5 @@ export async function run(name: string, options: { readonly config?: string }): 
   // A process that `weft start --split` spawned ends with it, however that dies.
   if (process.connected) process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
   const { compose } = await load()
-  await runProcess(name, compose, { configPath: options.config })
+  await runProcess(name, compose, { configPath: configPath(options.config) })
 }

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
-import type { ReplicaCounts } from '../cli.ts'
 import { ensureTryOutConfig } from '../first-config.ts'
 import { say } from '../say.ts'
+import type { ReplicaCounts } from '../usage.ts'
 
 export interface StartOptions {
   readonly config: string

@@ -1,10 +1,11 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
-import { type Config, createLogger, formatProblem, type Logger, loadConfig, onStopSignals } from '@weft/kernel'
+import { type Config, createLogger, formatProblem, type Logger, listenError, loadConfig, OperatorError, onStopSignals } from '@weft/kernel'
 import { EmbeddedRedis, findRedisProgram } from '@weft/replication'
-import { type ReplicaCounts, UsageError } from '../cli.ts'
 import { migrateUrl, startEmbeddedDatabase } from '../embedded-database.ts'
 import { say, sayHowToBegin, urlOf } from '../say.ts'
+import type { ReplicaCounts } from '../usage.ts'
 import { startClassProcess } from './class-process.ts'
 import { Supervised } from './supervised.ts'
 
@@ -87,8 +88,11 @@ class Machine {
   }
 
   async #begin(counts: Readonly<Record<'router' | 'writer' | 'sync', number>>): Promise<void> {
+    const url = new URL(urlOf(this.#config))
+    const firstPort = Number(url.port)
+    // Before anything is started: a router could only die of it, again and again.
+    for (let i = 0; i < counts.router; i++) await requireFree(url.hostname.replace(/^\[(.*)\]$/, '$1'), firstPort + i)
     const env = { ...(await this.#database()), ...(await this.#redis()) }
-    const firstPort = Number(new URL(urlOf(this.#config)).port)
     for (const name of ['writer', 'sync', 'router'] as const) {
       for (let i = 1; i <= counts[name]; i++) {
         const port = name === 'router' ? firstPort + i - 1 : 0
@@ -96,7 +100,7 @@ class Machine {
         await this.#class(name, `${name}-${i}`, { ...env, WEFT_PROCESS__PORT: String(port), WEFT_PROCESS__HEALTH_PORT: '0' })
       }
     }
-    await answering(`http://127.0.0.1:${firstPort}/_matrix/client/versions`, this.#abort.signal)
+    await answering(`${url.origin}/_matrix/client/versions`, this.#abort.signal)
   }
 
   /** Ends all of it, processes before what they stand on. */
@@ -145,7 +149,7 @@ class Machine {
       program = await findRedisProgram(join(this.#dataDir, '..', '.cache', 'valkey'), say, this.#abort.signal)
     } catch (error) {
       this.#abort.signal.throwIfAborted()
-      throw new UsageError(error instanceof Error ? error.message : String(error))
+      throw new OperatorError(error instanceof Error ? error.message : String(error), { cause: error })
     }
     await mkdir(folder, { recursive: true })
     await this.#store('redis', () => EmbeddedRedis.start({ program, folder }))
@@ -169,6 +173,20 @@ class Machine {
       })
       .catch((err) => this.#log.warn({ err }, 'the list of processes could not be written'))
   }
+}
+
+/** @throws OperatorError when another program listens there, or this user may not */
+async function requireFree(host: string, port: number): Promise<void> {
+  const probe = createServer()
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', (error) => {
+      const told = listenError(error, { host, port, setting: '`listeners`' })
+      // What else is wrong with the address, the router tells.
+      if (told instanceof OperatorError) reject(told)
+      else resolve()
+    })
+    probe.listen(port, host, () => probe.close(() => resolve()))
+  })
 }
 
 /** Resolves once something answers there with 200. @throws Error after a minute, or the signal's reason */

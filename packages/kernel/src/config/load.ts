@@ -25,7 +25,10 @@ export interface LoadConfigOptions {
  * Throws ConfigError with every problem at once, each with its line and remedy.
  */
 export function loadConfig(options: LoadConfigOptions): Config {
-  const source = options.path === undefined ? ConfigSource.fromValues('environment', {}) : ConfigSource.fromFile(options.path)
+  const source =
+    options.path === undefined
+      ? ConfigSource.fromValues('environment (no --config and no $WEFT_CONFIG)', {})
+      : ConfigSource.fromFile(options.path)
   return settle(source, options.path === undefined ? process.cwd() : dirname(resolve(options.path)), options)
 }
 

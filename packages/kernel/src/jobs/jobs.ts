@@ -141,7 +141,10 @@ export class Jobs {
       createPostgresBackend,
     )
     worker.on('error', (err) => this.#log.warn({ err }, 'jobs are interrupted'))
-    worker.on('failed', (job, err) => this.#log.warn({ err, job: job?.name, attempt: job?.attemptsMade }, 'job failed'))
+    worker.on('failed', (job, err) => {
+      if (this.#stopping.signal.aborted) this.#log.debug({ job: job?.name }, 'job stopped: it is run again later')
+      else this.#log.warn({ err, job: job?.name, attempt: job?.attemptsMade }, 'job failed')
+    })
     this.#worker = worker
     await worker.waitUntilReady()
     worker.run().catch((err: unknown) => this.#log.error({ err }, 'jobs ended'))
