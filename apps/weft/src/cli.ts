@@ -2,40 +2,51 @@ import { ConfigError, OperatorError, VERSION } from '@weft/kernel'
 import { Command, CommanderError, Option } from 'commander'
 import { parseReplicas, UsageError } from './usage.ts'
 
+/** Where help and what went wrong are written. */
+export interface Output {
+  out(text: string): void
+  err(text: string): void
+}
+
+const standard: Output = { out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text) }
+
 /**
- * Runs the command of `argv`, which is as in `process.argv`. Exit codes: 0, 1 after a failure, 2 when the command or the configuration
- * has to be changed first. Commands import what they need when they run: `weft --help` answers at once.
+ * Runs the command of `argv`, which is as in `process.argv`. Commands import what they need when they run: `weft --help` answers at once.
+ * @returns the exit code when it is time to exit: 0, 1 after a failure, 2 when the command or the configuration has to be changed first;
+ * undefined when the command is done, or lives on in what it started
  */
-export async function cli(argv: readonly string[]): Promise<void> {
+export async function cli(argv: readonly string[], output: Output = standard): Promise<number | undefined> {
   try {
-    await program().parseAsync(argv as string[])
+    await program(output).parseAsync(argv as string[])
+    return undefined
   } catch (error) {
-    process.exit(tell(error))
+    return tell(error, output)
   }
 }
 
-/** Tells on standard error why a command ends. @returns the exit code */
-function tell(error: unknown): number {
+/** Tells why a command ends. @returns the exit code */
+function tell(error: unknown, { err }: Output): number {
   if (error instanceof CommanderError) {
     // It has told already. Without any command the help is an error.
     return error.exitCode === 0 ? 0 : 2
   }
   if (error instanceof ConfigError) {
-    process.stderr.write(`The configuration is refused:\n${error.message}\n`)
+    err(`The configuration is refused:\n${error.message}\n`)
     return 2
   }
-  if (error instanceof OperatorError) process.stderr.write(`weft: ${error.message}\n`)
-  else process.stderr.write(`weft: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  if (error instanceof OperatorError) err(`weft: ${error.message}\n`)
+  else err(`weft: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   return error instanceof UsageError ? 2 : 1
 }
 
-function program(): Command {
+function program({ out, err }: Output): Command {
   const weft = new Command('weft')
     .description('Weft, a Matrix homeserver that scales out by process.')
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .exitOverride()
+    .configureOutput({ writeOut: out, writeErr: err })
     .showHelpAfterError("('weft --help' lists the commands)")
     .addHelpText(
       'after',

@@ -1,3 +1,4 @@
 import { cli } from './cli.ts'
 
-await cli(process.argv)
+const code = await cli(process.argv)
+if (code !== undefined) process.exit(code)

@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync, readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const root = join(import.meta.dirname, '..', '..', '..')
+const main = join(root, 'apps', 'weft', 'src', 'main.ts')
+const WAIT_MS = 40_000
+
+export type Environment = Readonly<Record<string, string>>
+
+export interface WeftOptions {
+  readonly cwd?: string
+  readonly env?: Environment
+}
+
+/** What a command that has ended said. */
+export interface Ended {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+/** Runs a command of weft to its end, without a terminal. */
+export function weft(args: readonly string[], options: WeftOptions = {}): Promise<Ended> {
+  return new Weft(args, options).ended
+}
+
+/** A folder of a test's own that the embedded PostgreSQL can reach. */
+export function temporaryFolder(): { readonly path: string; remove(): Promise<void> } {
+  const path = mkdtempSync(join(tmpdir(), 'weft-cli-'))
+  chmodSync(path, 0o755)
+  return { path, remove: () => rm(path, { recursive: true, force: true }) }
+}
+
+/** A command of weft that runs. */
+export class Weft {
+  readonly pid: number
+  readonly ended: Promise<Ended>
+  readonly #child: ChildProcess
+  readonly #waiting = new Set<() => void>()
+  #out = ''
+  #err = ''
+
+  constructor(args: readonly string[], { cwd, env }: WeftOptions = {}) {
+    this.#child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args], {
+      ...(cwd !== undefined && { cwd }),
+      env: { ...bareEnvironment(), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.pid = this.#child.pid as number
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.#out += text
+      this.#tell()
+    })
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#err += text
+      this.#tell()
+    })
+    this.ended = new Promise((resolve) =>
+      this.#child.once('close', (code) => {
+        resolve({ code, out: this.#out, err: this.#err })
+        this.#tell()
+      }),
+    )
+  }
+
+  /** What it has said so far. */
+  get out(): string {
+    return this.#out
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
+  /** Resolves once what it said on standard output matches. @throws Error with all it said when it ends before, or never says it */
+  async says(pattern: RegExp): Promise<RegExpExecArray> {
+    const deadline = performance.now() + WAIT_MS
+    for (;;) {
+      const match = pattern.exec(this.#out)
+      if (match !== null) return match
+      const left = deadline - performance.now()
+      const over = this.#child.exitCode !== null || this.#child.signalCode !== null
+      if (over || left <= 0) throw new Error(`it never said ${pattern}:\n${this.#out}\n${this.#err}`)
+      await this.#more(left)
+    }
+  }
+
+  /** Stops it as Ctrl-C does. */
+  async stop(): Promise<Ended> {
+    this.signal('SIGINT')
+    return await this.ended
+  }
+
+  #tell(): void {
+    for (const tell of [...this.#waiting]) tell()
+  }
+
+  #more(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer)
+        this.#waiting.delete(done)
+        resolve()
+      }
+      const timer = setTimeout(done, ms)
+      this.#waiting.add(done)
+    })
+  }
+}
+
+/** False for a process that has ended, also where nobody has asked for its exit code yet. */
+export function isRunning(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return !stat.slice(stat.lastIndexOf(')')).startsWith(') Z')
+  } catch {
+    // The kernel has no entry for a process that is gone.
+    return false
+  }
+}
+
+/** Resolves once none of the processes runs. The test's time limit is the bound. */
+export async function gone(pids: readonly number[]): Promise<void> {
+  while (pids.some(isRunning)) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** This process's environment without settings of a server, and with a place for compiled code. */
+function bareEnvironment(): Record<string, string> {
+  const kept = Object.entries(process.env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && !/^(WEFT_|DATABASE_URL$|REDIS_URL$|NODE_OPTIONS$)/.test(entry[0]),
+  )
+  return { NODE_COMPILE_CACHE: join(root, '.cache', 'compiled'), ...Object.fromEntries(kept) }
+}
