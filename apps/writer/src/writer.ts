@@ -11,7 +11,7 @@ import {
   UiaSessions,
 } from '@weft/accounts'
 import { registry, serverInfo, type WriterServices } from '@weft/api'
-import { dummyStage, passwordStage, registrationTokenStage, UserInteractiveAuth } from '@weft/http'
+import { bucketOf, dummyStage, passwordStage, registrationTokenStage, UserInteractiveAuth } from '@weft/http'
 import type { ProcessContext } from '@weft/kernel'
 import type { Signer } from '@weft/matrix'
 import { Acks, type Backplane, type HeldLease, StreamWriter, streams, Typing } from '@weft/replication'
@@ -99,6 +99,12 @@ export async function activate(
     signer: parts.signer,
     profiles: { memberProfile: (userId) => reads.profiles.memberProfile(userId) },
     settings: accounts.accountData,
+    buckets: backplane.ephemeral,
+    inviteLimits: {
+      perIssuer: bucketOf(config.rc_invites.per_issuer),
+      perRoom: bucketOf(config.rc_invites.per_room),
+      perUser: bucketOf(config.rc_invites.per_user),
+    },
     log,
     clock,
     metrics,

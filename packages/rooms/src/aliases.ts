@@ -5,6 +5,13 @@ import type { EventWriter } from './event-writer.ts'
 
 /** Aliases a room may have on this server (R26). */
 const MAX_ALIASES_PER_ROOM = 500
+/** Aliases a user may have made (R26). */
+const MAX_ALIASES_PER_USER = 1000
+
+/** @throws MatrixError M_LIMIT_EXCEEDED for a user who has made as many aliases as anybody may */
+export async function requireAliasesLeft(rooms: RoomsReader, userId: string): Promise<void> {
+  if ((await rooms.aliasesBy(userId)) >= MAX_ALIASES_PER_USER) throw new MatrixError('M_LIMIT_EXCEEDED', 'You have made too many aliases')
+}
 
 /** Local room aliases. Spec: client-server API, "Room aliases". */
 export class Aliases {
@@ -22,7 +29,8 @@ export class Aliases {
 
   /**
    * Makes an alias point to a room that the user is in.
-   * @throws MatrixError M_INVALID_PARAM, M_FORBIDDEN, M_UNKNOWN (409) when the alias is taken, M_NOT_FOUND without such a room
+   * @throws MatrixError M_INVALID_PARAM, M_FORBIDDEN, M_UNKNOWN (409) when the alias is taken, M_NOT_FOUND without such a room,
+   *   M_LIMIT_EXCEEDED where the room or the user has too many
    */
   async create(userId: string, alias: string, roomId: string): Promise<void> {
     this.#requireLocal(alias)
@@ -31,6 +39,7 @@ export class Aliases {
     await this.#writer.inspect(roomId, (head) => {
       if (head.membership(userId) !== 'join') throw new MatrixError('M_FORBIDDEN', 'You are not in this room')
     })
+    await requireAliasesLeft(this.#rooms, userId)
     const { sql, values } = roomsWriter.insertAlias(alias, room.roomNid, userId, MAX_ALIASES_PER_ROOM)
     if ((await this.#db.query(sql, values)).length > 0) return
     if ((await this.#rooms.byAlias(alias)) !== undefined) throw new MatrixError('M_UNKNOWN', `The alias ${alias} is taken`, { status: 409 })

@@ -1,10 +1,12 @@
 import { type JsonObject, MatrixError, own, ownArray, ownString, parseUserId, type RoomVersion, roomVersions } from '@weft/matrix'
 import { isUniqueViolation, type RoomsReader, roomsWriter } from '@weft/storage'
+import { requireAliasesLeft } from './aliases.ts'
 import type { Proposal } from './append-event.ts'
 import type { RoomsEnvironment } from './environment.ts'
 import type { EventWriter } from './event-writer.ts'
 import { firstPowerLevels } from './first-power-levels.ts'
-import { type Memberships, memberContent, type Profiles } from './memberships.ts'
+import type { InviteRules } from './invite-rules.ts'
+import { memberContent, type Profiles } from './memberships.ts'
 
 /** The body of POST createRoom, shapes already checked. */
 export interface CreateRoomRequest {
@@ -42,7 +44,7 @@ const MAX_INITIAL_STATE = 200
 export class RoomCreation {
   readonly #writer: EventWriter
   readonly #rooms: RoomsReader
-  readonly #memberships: Memberships
+  readonly #invites: InviteRules
   readonly #profiles: Profiles
   readonly #env: RoomsEnvironment
   #lastCreateTs = 0
@@ -50,20 +52,21 @@ export class RoomCreation {
   constructor(options: {
     writer: EventWriter
     rooms: RoomsReader
-    memberships: Memberships
+    invites: InviteRules
     profiles: Profiles
     environment: RoomsEnvironment
   }) {
     this.#writer = options.writer
     this.#rooms = options.rooms
-    this.#memberships = options.memberships
+    this.#invites = options.invites
     this.#profiles = options.profiles
     this.#env = options.environment
   }
 
   /**
    * Creates a room: all its first events, its alias and its invites in one transaction.
-   * @throws MatrixError M_UNSUPPORTED_ROOM_VERSION, M_ROOM_IN_USE, M_INVALID_ROOM_STATE, M_INVALID_PARAM, M_BAD_JSON
+   * @throws MatrixError M_UNSUPPORTED_ROOM_VERSION, M_ROOM_IN_USE, M_INVALID_ROOM_STATE, M_INVALID_PARAM, M_BAD_JSON,
+   *   M_BAD_ALIAS, M_INVITE_BLOCKED, M_LIMIT_EXCEEDED, M_TOO_LARGE
    */
   async create(creator: string, request: CreateRoomRequest): Promise<{ roomId: string; roomAlias: string | undefined }> {
     const versionId = request.room_version ?? this.#env.defaultRoomVersion
@@ -72,8 +75,9 @@ export class RoomCreation {
       throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', `Room version ${JSON.stringify(versionId)} is not supported`)
     const invites = [...new Set(request.invite ?? [])].filter((userId) => userId !== creator)
     if (invites.length > MAX_INVITES) throw new MatrixError('M_INVALID_PARAM', `At most ${MAX_INVITES} users can be invited at creation`)
-    for (const userId of invites) this.#memberships.checkInvitable(userId)
+    await this.#invites.invite(creator, invites, { counted: false })
     const alias = await this.#alias(request.room_alias_name)
+    if (alias !== undefined) await requireAliasesLeft(this.#rooms, creator)
     checkInitialState(request.initial_state ?? [], alias)
     const preset = PRESETS[request.preset ?? (request.visibility === 'public' ? 'public_chat' : 'private_chat')]
     const creationContent = this.#creationContent(version, creator, request, preset, invites)

@@ -15,6 +15,7 @@ export { EventWriter, type EventWriterOptions, type SentEvent } from './event-wr
 export { FirstFormat } from './first-format.ts'
 export { HeadCache } from './head-cache.ts'
 export type { IdSource } from './ids.ts'
+export { type BucketLimit, type Buckets, type InviteLimits, InviteRules } from './invite-rules.ts'
 export { type MemberProfile, Memberships, type Profiles } from './memberships.ts'
 export { Messages, type Sender, type TxnRequest } from './messages.ts'
 export { roomMetrics } from './metrics.ts'

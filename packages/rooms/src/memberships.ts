@@ -14,6 +14,7 @@ import type { EventsReader, MembershipsReader, Queryable, RoomsReader } from '@w
 import { contentOf, membershipsWriter } from '@weft/storage'
 import type { RoomsEnvironment } from './environment.ts'
 import type { Decision, EventWriter } from './event-writer.ts'
+import type { InviteRules } from './invite-rules.ts'
 import type { RoomHead } from './room-head.ts'
 import { predecessorOf, type Succession } from './succession.ts'
 
@@ -36,6 +37,7 @@ export interface MembershipsOptions {
   readonly memberships: MembershipsReader
   readonly profiles: Profiles
   readonly succession: Succession
+  readonly invites: InviteRules
   readonly environment: RoomsEnvironment
   /** Runs a statement in a transaction that this writer's epoch fences. */
   readonly db: Queryable
@@ -71,6 +73,7 @@ export class Memberships {
   /** Asks to be let in. Spec: client-server API, "Knocking on rooms". */
   async knock(userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<string> {
     const profile = await this.#o.profiles.memberProfile(userId)
+    await this.#requireKnock(userId, roomId)
     await this.#set('knock', userId, userId, roomId, (head) => {
       if (!head.version.knock) throw new MatrixError('M_FORBIDDEN', 'This room version has no knocking')
       return head.membership(userId) === 'knock' ? undefined : memberContent('knock', profile, { reason: options.reason })
@@ -78,27 +81,39 @@ export class Memberships {
     return roomId
   }
 
-  /** Invites a user of this server. @throws MatrixError M_FORBIDDEN, M_INVALID_PARAM */
-  async invite(
-    sender: string,
-    userId: string,
-    roomId: string,
-    options: { reason?: string | undefined; isDirect?: boolean } = {},
-  ): Promise<void> {
-    this.checkInvitable(userId)
+  /** Invites a user of this server. @throws MatrixError M_FORBIDDEN, M_INVALID_PARAM, M_INVITE_BLOCKED, M_LIMIT_EXCEEDED */
+  async invite(sender: string, userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<void> {
+    await this.#o.invites.invite(sender, [userId], { roomId, counted: true })
     const profile = await this.#o.profiles.memberProfile(userId)
-    await this.#set('invite', sender, userId, roomId, () =>
-      memberContent('invite', profile, { reason: options.reason, is_direct: options.isDirect === true ? true : undefined }),
-    )
+    await this.#set('invite', sender, userId, roomId, () => memberContent('invite', profile, { reason: options.reason }))
   }
 
-  /** Throws for whom this server cannot invite. */
-  checkInvitable(userId: string): void {
-    const id = parseUserId(userId)
-    if (id === undefined) throw new MatrixError('M_INVALID_PARAM', `${JSON.stringify(userId)} is not a user id`)
-    if (id.serverName !== this.#o.environment.serverName) {
-      throw new MatrixError('M_FORBIDDEN', `${userId} is of another server, and this server does not federate`)
+  /**
+   * Sets member state as a client wrote it, by the same rules as the endpoints for each change.
+   * Spec: client-server API, PUT rooms/{roomId}/state/m.room.member/{stateKey}.
+   * @throws MatrixError M_BAD_JSON, M_FORBIDDEN, M_NOT_FOUND, M_INVITE_BLOCKED, M_LIMIT_EXCEEDED, M_UNABLE_TO_AUTHORISE_JOIN
+   */
+  async putState(sender: string, userId: string, roomId: string, given: JsonObject): Promise<string> {
+    if (parseUserId(userId) === undefined) throw new MatrixError('M_BAD_JSON', 'The state key of m.room.member must be a user id')
+    const membership = ownString(given, 'membership')
+    if (membership === undefined) throw new MatrixError('M_BAD_JSON', 'membership must be a string')
+    if (own(given, 'third_party_invite') !== undefined) throw new MatrixError('M_BAD_JSON', 'third_party_invite is not accepted here')
+    // Whose word lets a user in is not for that user to say.
+    const { join_authorised_via_users_server: _, ...content } = given
+    if (membership === 'invite') await this.#o.invites.invite(sender, [userId], { roomId, counted: false })
+    if (membership === 'knock') await this.#requireKnock(userId, roomId)
+    if (membership === 'join' && sender === userId) {
+      const authoriser = await this.#authoriser(userId, roomId)
+      if (authoriser !== undefined) content.join_authorised_via_users_server = authoriser
     }
+    let predecessor: string | undefined
+    const decide = (head: RoomHead): Decision => {
+      predecessor = membership === 'join' && head.membership(userId) !== 'join' ? predecessorOf(head) : undefined
+      return { type: 'm.room.member', stateKey: userId, sender, content, originServerTs: this.#o.environment.now() }
+    }
+    const { eventId } = await this.#o.writer.send(roomId, decide, [['m.room.member', userId]])
+    if (predecessor !== undefined) await this.#o.succession.carry(userId, predecessor, roomId)
+    return eventId
   }
 
   /** Leaves a room, or rejects an invite. Leaving again changes nothing. @throws MatrixError M_FORBIDDEN, M_NOT_FOUND */
@@ -182,6 +197,11 @@ export class Memberships {
       return { type: 'm.room.member', stateKey: target, sender, content, originServerTs: this.#o.environment.now() }
     }
     await this.#o.writer.send(roomId, decide, [['m.room.member', target]])
+  }
+
+  async #requireKnock(userId: string, roomId: string): Promise<void> {
+    const room = await this.#o.rooms.byRoomId(roomId)
+    if (room !== undefined) await this.#o.invites.knock(userId, room.roomNid)
   }
 
   /**

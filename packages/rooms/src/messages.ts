@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
-import { isJsonObject, type JsonObject, MatrixError, own, ownArray, ownString, parseRoomAlias, parseUserId } from '@weft/matrix'
+import { checkAliasContent, type JsonObject, MatrixError, own, ownArray } from '@weft/matrix'
 import type { EventsReader, RoomsReader } from '@weft/storage'
 import type { Proposal } from './append-event.ts'
 import type { RoomsEnvironment } from './environment.ts'
 import type { Decision, EventWriter } from './event-writer.ts'
+import type { Memberships } from './memberships.ts'
 import type { RelationRules } from './relation-rules.ts'
 import type { RoomHead } from './room-head.ts'
 import { txnKey } from './txn-ids.ts'
@@ -21,12 +22,19 @@ export interface TxnRequest {
   readonly path: string
 }
 
+/** Aliases that a canonical alias event may name. */
+const MAX_ALT_ALIASES = 50
+/** State that is no member's: entries, and bytes of their contents in memory, where a character takes two. */
+export const MAX_STATE_ENTRIES = 20_000
+const MAX_STATE_BYTES = 64 * 1024 * 1024
+
 /** Sends messages, state and redactions. Spec: client-server API, "Sending events to a room", "Redactions". */
 export class Messages {
   readonly #writer: EventWriter
   readonly #events: EventsReader
   readonly #rooms: RoomsReader
   readonly #relations: RelationRules
+  readonly #memberships: Memberships
   readonly #env: RoomsEnvironment
 
   constructor(options: {
@@ -34,12 +42,14 @@ export class Messages {
     events: EventsReader
     rooms: RoomsReader
     relations: RelationRules
+    memberships: Memberships
     environment: RoomsEnvironment
   }) {
     this.#writer = options.writer
     this.#events = options.events
     this.#rooms = options.rooms
     this.#relations = options.relations
+    this.#memberships = options.memberships
     this.#env = options.environment
   }
 
@@ -113,7 +123,7 @@ export class Messages {
    */
   async setState(request: { roomId: string; type: string; stateKey: string; content: JsonObject; sender: Sender }): Promise<string> {
     const { roomId, type, stateKey, content, sender } = request
-    if (type === 'm.room.member') checkMemberState(stateKey, content)
+    if (type === 'm.room.member') return this.#memberships.putState(sender.userId, stateKey, roomId, content)
     if (type === 'm.room.canonical_alias' && stateKey === '') await this.#checkCanonicalAlias(roomId, content)
     const sent = await this.#writer.send(
       roomId,
@@ -123,16 +133,21 @@ export class Messages {
     return sent.eventId
   }
 
-  /** Spec: client-server API, "m.room.canonical_alias": new aliases must exist and point here. */
+  /**
+   * Spec: client-server API, "m.room.canonical_alias": aliases must lead to the room. What the event says already may stay: an alias
+   * may have gone since.
+   */
   async #checkCanonicalAlias(roomId: string, content: JsonObject): Promise<void> {
-    const alias = own(content, 'alias')
-    const alternatives = own(content, 'alt_aliases')
-    if (alias !== undefined && alias !== null && typeof alias !== 'string') throw new MatrixError('M_BAD_JSON', 'alias must be a string')
-    if (alternatives !== undefined && !Array.isArray(alternatives)) throw new MatrixError('M_BAD_JSON', 'alt_aliases must be a list')
-    const named = [...(typeof alias === 'string' && alias !== '' ? [alias] : []), ...(ownArray(content, 'alt_aliases') ?? [])]
-    if (named.length > 50) throw new MatrixError('M_BAD_ALIAS', 'Too many aliases')
+    const { alias, ...others } = content
+    const checked = checkAliasContent(alias === null ? others : content)
+    if (!checked.ok) throw new MatrixError('M_INVALID_PARAM', checked.reason)
+    const named = new Set([...(checked.alias === undefined ? [] : [checked.alias]), ...checked.altAliases])
+    if (named.size > MAX_ALT_ALIASES) throw new MatrixError('M_TOO_LARGE', `More than ${MAX_ALT_ALIASES} aliases`)
+    await this.#writer.inspect(roomId, (head) => {
+      const before = head.content('m.room.canonical_alias') ?? {}
+      for (const old of [own(before, 'alias'), ...(ownArray(before, 'alt_aliases') ?? [])]) if (typeof old === 'string') named.delete(old)
+    })
     for (const value of named) {
-      if (typeof value !== 'string' || parseRoomAlias(value) === undefined) throw new MatrixError('M_INVALID_PARAM', 'Not a room alias')
       const target = await this.#rooms.byAlias(value)
       if (target?.room.roomId !== roomId) throw new MatrixError('M_BAD_ALIAS', `${value} does not point to this room`)
     }
@@ -142,6 +157,7 @@ export class Messages {
 /** A state event, unless the state has just that. */
 export function stateDecision(head: RoomHead, proposal: Proposal & { readonly stateKey: string }): Decision {
   const before = head.get(proposal.type, proposal.stateKey)
+  if (before === undefined) requireRoomForState(head)
   // A member's kept content is only its membership, so its equality is judged by who has the whole.
   const comparable = before !== undefined && before.type !== 'm.room.member'
   if (comparable && before.sender === proposal.sender && isDeepStrictEqual(before.content, proposal.content))
@@ -149,9 +165,8 @@ export function stateDecision(head: RoomHead, proposal: Proposal & { readonly st
   return proposal
 }
 
-/** What a client may not put into member state by hand. Spec: client-server API, "m.room.member". */
-function checkMemberState(stateKey: string, content: JsonObject): void {
-  if (parseUserId(stateKey) === undefined) throw new MatrixError('M_BAD_JSON', 'The state key of m.room.member must be a user id')
-  if (ownString(content, 'membership') === undefined) throw new MatrixError('M_BAD_JSON', 'membership must be a string')
-  if (isJsonObject(own(content, 'third_party_invite'))) throw new MatrixError('M_BAD_JSON', 'third_party_invite is not accepted here')
+/** @throws MatrixError M_TOO_LARGE for a room whose state is as large as it may be (R26) */
+function requireRoomForState(head: RoomHead): void {
+  const { entries, bytes } = head.otherState
+  if (entries >= MAX_STATE_ENTRIES || bytes >= MAX_STATE_BYTES) throw new MatrixError('M_TOO_LARGE', 'The room has too much state')
 }

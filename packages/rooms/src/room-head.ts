@@ -59,6 +59,7 @@ export class RoomHead implements AuthStateView {
   storedFork: boolean
   #powerLevels: PowerLevels | undefined
   #contentBytes: number
+  #members = 0
   /** Submissions built on this head that are not committed yet. */
   pending = 0
   /** Set when a commit failed: nothing more may be built on this head. */
@@ -89,7 +90,10 @@ export class RoomHead implements AuthStateView {
     this.#extremities = options.extremities ?? []
     this.storedFork = options.storedFork ?? false
     this.#contentBytes = 0
-    for (const [type, , entry] of this.#state.entries()) this.#contentBytes += contentBytes(type, entry.content)
+    for (const [type, , entry] of this.#state.entries()) {
+      this.#contentBytes += contentBytes(type, entry.content)
+      if (type === 'm.room.member') this.#members++
+    }
   }
 
   /** The same head under the id that its create event made, from room version 12 on. */
@@ -144,6 +148,11 @@ export class RoomHead implements AuthStateView {
     return this.#size
   }
 
+  /** How many entries are no members', and about how many bytes of memory their contents take. */
+  get otherState(): { readonly entries: number; readonly bytes: number } {
+    return { entries: this.#size - this.#members, bytes: this.#contentBytes }
+  }
+
   /** Every entry of the state. */
   entries() {
     return this.#state.entries()
@@ -164,8 +173,10 @@ export class RoomHead implements AuthStateView {
   /** Enters a state event. */
   setState(entry: StateEntry): void {
     const before = this.#state.get(entry.type, entry.stateKey)
-    if (before === undefined) this.#size++
-    else this.#contentBytes -= contentBytes(before.type, before.content)
+    if (before === undefined) {
+      this.#size++
+      if (entry.type === 'm.room.member') this.#members++
+    } else this.#contentBytes -= contentBytes(before.type, before.content)
     this.#contentBytes += contentBytes(entry.type, entry.content)
     this.#state.set(entry.type, entry.stateKey, entry)
     if (entry.type === 'm.room.power_levels' || entry.type === 'm.room.create') this.#powerLevels = undefined
@@ -176,6 +187,7 @@ export class RoomHead implements AuthStateView {
     const before = this.#state.get(type, stateKey)
     if (before === undefined) return
     this.#size--
+    if (type === 'm.room.member') this.#members--
     this.#contentBytes -= contentBytes(type, before.content)
     this.#state.delete(type, stateKey)
     if (type === 'm.room.power_levels' || type === 'm.room.create') this.#powerLevels = undefined

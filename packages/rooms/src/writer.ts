@@ -3,6 +3,7 @@ import type { Clock, Metrics } from '@weft/kernel'
 import type { Signer } from '@weft/matrix'
 import { FencedError, type Streams, type StreamWriter, streams } from '@weft/replication'
 import {
+  AccountDataReader,
   type Database,
   EventsReader,
   IdBlocks,
@@ -20,6 +21,7 @@ import type { RoomsEnvironment } from './environment.ts'
 import { EventWriter } from './event-writer.ts'
 import { FirstFormat } from './first-format.ts'
 import { HeadCache } from './head-cache.ts'
+import { type Buckets, type InviteLimits, InviteRules } from './invite-rules.ts'
 import { Memberships, type Profiles } from './memberships.ts'
 import { Messages } from './messages.ts'
 import { roomMetrics } from './metrics.ts'
@@ -37,6 +39,8 @@ export interface RoomsWriterOptions {
   readonly signer: Signer
   readonly profiles: Profiles
   readonly settings: RoomSettings
+  readonly buckets: Buckets
+  readonly inviteLimits: InviteLimits
   readonly log: SuccessionLog
   readonly clock: Clock
   readonly metrics: Metrics
@@ -139,10 +143,29 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
   const { profiles, fenced, settings, log } = options
   const reader = new MembershipsReader(db)
   const succession = new Succession({ writer, rooms, memberships: reader, settings, log })
-  const memberships = new Memberships({ writer, rooms, events, memberships: reader, profiles, succession, environment, db: fenced })
+  const { buckets, inviteLimits } = options
+  const { serverName } = options
+  const invites = new InviteRules({
+    memberships: reader,
+    accountData: new AccountDataReader(db),
+    buckets,
+    limits: inviteLimits,
+    serverName,
+  })
+  const memberships = new Memberships({
+    writer,
+    rooms,
+    events,
+    memberships: reader,
+    profiles,
+    succession,
+    invites,
+    environment,
+    db: fenced,
+  })
   return {
     aliases: new Aliases({ writer, rooms, db: fenced, environment }),
-    creation: new RoomCreation({ writer, rooms, memberships, profiles, environment }),
+    creation: new RoomCreation({ writer, rooms, invites, profiles, environment }),
     directory: new RoomDirectory(rooms, options.serverName),
     memberships,
     messages: new Messages({
@@ -150,6 +173,7 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
       events,
       rooms,
       relations: new RelationRules({ relations: new RelationsReader(db), events, rooms }),
+      memberships,
       environment,
     }),
     rooms,

@@ -2,15 +2,18 @@ import { expect } from '@jest/globals'
 import { systemClock } from '@weft/kernel'
 import { type JsonObject, makeSigner } from '@weft/matrix'
 import { LocalAnnouncer, StreamWriter, streams } from '@weft/replication'
-import { EventsReader, IdBlocks, MembershipsReader, RelationsReader, RoomsReader, StateReader } from '@weft/storage'
+import { AccountDataReader, EventsReader, IdBlocks, MembershipsReader, RelationsReader, RoomsReader, StateReader } from '@weft/storage'
 import { type TestDatabase, testDatabase } from '@weft/testkit'
 import {
   Aliases,
+  type BucketLimit,
+  type Buckets,
   CommitLoop,
   EventWriter,
   type EventWriterOptions,
   FirstFormat,
   HeadCache,
+  InviteRules,
   Memberships,
   Messages,
   type RelationReads,
@@ -45,6 +48,9 @@ export class RoomsRig {
   readonly reads: RoomReads
   readonly relations: RelationReads
   readonly timelines: TimelineReads
+  /** Takes from a rate limit's bucket; none is ever empty unless a test says so. */
+  buckets: (key: string, limit: BucketLimit, cost: number) => Awaited<ReturnType<Buckets['take']>> = () => ({ ok: true })
+  readonly inviteLimits: { perIssuer?: BucketLimit; perRoom?: BucketLimit; perUser?: BucketLimit } = {}
   readonly events: EventsReader
   readonly state: StateReader
   readonly rooms: RoomsReader
@@ -116,8 +122,16 @@ export class RoomsRig {
     }
     const log = { warn: (fields: object) => expect(fields).toBeUndefined() }
     const succession = new Succession({ writer: this.writer, rooms: this.rooms, memberships: membershipsReader, settings, log })
+    const invites = new InviteRules({
+      memberships: membershipsReader,
+      accountData: new AccountDataReader(db),
+      buckets: { take: async (key, limit, cost = 1) => this.buckets(key, limit, cost) },
+      limits: this.inviteLimits,
+      serverName: SERVER,
+    })
     this.memberships = new Memberships({
       succession,
+      invites,
       writer: this.writer,
       rooms: this.rooms,
       events: this.events,
@@ -127,8 +141,15 @@ export class RoomsRig {
       db,
     })
     const relations = new RelationRules({ relations: new RelationsReader(db), events: this.events, rooms: this.rooms })
-    this.messages = new Messages({ writer: this.writer, events: this.events, rooms: this.rooms, relations, environment })
-    this.creation = new RoomCreation({ writer: this.writer, rooms: this.rooms, memberships: this.memberships, profiles, environment })
+    this.messages = new Messages({
+      writer: this.writer,
+      events: this.events,
+      rooms: this.rooms,
+      relations,
+      memberships: this.memberships,
+      environment,
+    })
+    this.creation = new RoomCreation({ writer: this.writer, rooms: this.rooms, invites, profiles, environment })
     this.upgrade = new RoomUpgrade({ writer: this.writer, rooms: this.rooms, events: this.events, profiles, succession, environment })
     this.aliases = new Aliases({ writer: this.writer, rooms: this.rooms, db, environment })
     const readers = roomsReaders(db, SERVER)

@@ -7,6 +7,10 @@ const get = sql<{ content: string | null }>(
   'accountData.get',
   'SELECT content FROM account_data WHERE user_id = $1 AND room_nid = $2 AND account_data_type = $3',
 )
+const ofUsers = sql<{ user_id: string; content: string | null }>(
+  'accountData.ofUsers',
+  'SELECT user_id, content FROM account_data WHERE user_id = ANY($1::text[]) AND room_nid = $2 AND account_data_type = $3',
+)
 const usage = sql<{ types: number; bytes: number }>(
   'accountData.usage',
   `SELECT count(*)::bigint AS types, coalesce(sum(octet_length(content)), 0)::bigint AS bytes
@@ -29,6 +33,12 @@ export class AccountDataReader {
   /** The content as JSON text; undefined where there is none or it was deleted. */
   async get(userId: string, roomNid: number, type: string): Promise<string | undefined> {
     return (await this.#db.query(get, [userId, roomNid, type]))[0]?.content ?? undefined
+  }
+
+  /** The contents of one type that several users have, as JSON texts by user. */
+  async ofUsers(userIds: readonly string[], roomNid: number, type: string): Promise<Map<string, string>> {
+    const rows = await this.#db.query(ofUsers, [userIds, roomNid, type])
+    return new Map(rows.flatMap((row) => (row.content === null ? [] : [[row.user_id, row.content] as const])))
   }
 }
 

@@ -39,6 +39,15 @@ const eventNids = sql<{ event_nid: number }>(
   'memberships.eventNids',
   'SELECT event_nid FROM room_memberships WHERE room_nid = $1 AND ($2::text IS NULL OR membership = $2) ORDER BY event_nid',
 )
+const pendingOf = sql<{ user_id: string; pending: number }>(
+  'memberships.pendingOf',
+  `SELECT user_id, count(*) AS pending FROM room_memberships
+   WHERE user_id = ANY($1::text[]) AND membership IN ('invite', 'knock') GROUP BY user_id`,
+)
+const countIn = sql<{ members: number }>(
+  'memberships.countIn',
+  `SELECT count(*) AS members FROM (SELECT FROM room_memberships WHERE room_nid = $1 AND membership = $2 LIMIT $3) some_members`,
+)
 const upsert = sql(
   'memberships.upsert',
   `INSERT INTO room_memberships (user_id, room_nid, membership, event_nid, event_stream_ordering)
@@ -77,6 +86,16 @@ export class MembershipsReader {
   }
 
   /** The ids of all rooms that the user is joined to, in no order. */
+  /** How many invites and knocks wait, by user. */
+  async pendingOf(userIds: readonly string[]): Promise<Map<string, number>> {
+    return new Map((await this.#db.query(pendingOf, [userIds])).map((row) => [row.user_id, row.pending]))
+  }
+
+  /** How many users have a membership in a room; does not count beyond `most`. */
+  async countIn(roomNid: number, membership: string, most: number): Promise<number> {
+    return (await this.#db.query(countIn, [roomNid, membership, most]))[0]?.members ?? 0
+  }
+
   async joinedRoomIds(userId: string): Promise<string[]> {
     return (await this.#db.query(joinedRooms, [userId])).map((row) => row.room_id)
   }

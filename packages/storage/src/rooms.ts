@@ -40,6 +40,7 @@ const insertAlias = sql<{ room_alias: string }>(
    SELECT $1, $2, $3 WHERE (SELECT count(*) FROM room_aliases WHERE room_nid = $2) < $4
    ON CONFLICT (room_alias) DO NOTHING RETURNING room_alias`,
 )
+const aliasesBy = sql<{ aliases: number }>('rooms.aliasesBy', 'SELECT count(*) AS aliases FROM room_aliases WHERE creator = $1')
 const claimAlias = sql('rooms.claimAlias', 'INSERT INTO room_aliases (room_alias, room_nid, creator) VALUES ($1, $2, $3)')
 const deleteAlias = sql<{ room_alias: string }>('rooms.deleteAlias', 'DELETE FROM room_aliases WHERE room_alias = $1 RETURNING room_alias')
 
@@ -83,6 +84,11 @@ export class RoomsReader {
   /** The room's local aliases with their creators, at most `limit`. */
   async aliases(roomNid: number, limit = 1000): Promise<Array<{ alias: string; creator: string }>> {
     return (await this.#db.query(aliases, [roomNid, limit])).map((row) => ({ alias: row.room_alias, creator: row.creator }))
+  }
+
+  /** How many aliases a user has made. */
+  async aliasesBy(userId: string): Promise<number> {
+    return (await this.#db.query(aliasesBy, [userId]))[0]?.aliases ?? 0
   }
 
   #keep(row: RoomRow | undefined): RoomRow | undefined {

@@ -268,9 +268,9 @@ const accountDataOfRooms = sql<AccountDataColumns>(
   `SELECT room_nid, stream_id, account_data_type, content FROM account_data
    WHERE user_id = $1 AND room_nid = ANY($2::bigint[]) AND stream_id <= $3 AND content IS NOT NULL ORDER BY stream_id`,
 )
-const globalAccountData = sql<{ content: string | null }>(
+const globalAccountData = sql<{ account_data_type: string; content: string | null }>(
   'sync.globalAccountData',
-  'SELECT content FROM account_data WHERE user_id = $1 AND room_nid = 0 AND account_data_type = $2',
+  'SELECT account_data_type, content FROM account_data WHERE user_id = $1 AND room_nid = 0 AND account_data_type = ANY($2::text[])',
 )
 const inbox = sql<{ stream_id: number; message_json: string }>(
   'sync.inbox',
@@ -424,8 +424,9 @@ export class SyncReader {
   }
 
   /** One type of the account's own data, as JSON text. */
-  async globalAccountData(userId: string, type: string): Promise<string | undefined> {
-    return (await this.#db.query(globalAccountData, [userId, type]))[0]?.content ?? undefined
+  async globalAccountData(userId: string, types: readonly string[]): Promise<Map<string, string>> {
+    const rows = await this.#db.query(globalAccountData, [userId, types])
+    return new Map(rows.flatMap((row) => (row.content === null ? [] : [[row.account_data_type, row.content] as const])))
   }
 
   async inbox(userId: string, deviceId: string, since: number, until: number, limit: number): Promise<InboxRow[]> {

@@ -1,4 +1,4 @@
-import { ignoredUsersOf, requireRoomVersion, roomVersions } from '@weft/matrix'
+import { blocksInvites, ignoredUsersOf, requireRoomVersion, roomVersions } from '@weft/matrix'
 import type {
   AccountDataRow,
   CurrentStateDeltasRow,
@@ -37,10 +37,14 @@ export const ENGINE_LIMITS: EngineLimits = {
   feedIdleMs: 60_000,
 }
 
+/** The account data by which a user's answers are made. */
+export const VIEW_SETTINGS: readonly string[] = ['m.ignored_user_list', 'm.invite_permission_config']
+
 /** What arrives for a user while the view is being loaded. */
 interface Arrivals {
   readonly memberships: Array<{ readonly room: RoomRef; readonly change: MembershipChange }>
-  ignoredUsers: string | undefined
+  /** Of {@link VIEW_SETTINGS}, by type. */
+  readonly settings: Map<string, string>
 }
 
 interface RoomRef {
@@ -85,7 +89,7 @@ export class SyncEngine {
 
   /** From now on, what arrives for the user is noted for {@link addView}. */
   expectView(userId: string): Arrivals {
-    const arrivals: Arrivals = { memberships: [], ignoredUsers: undefined }
+    const arrivals: Arrivals = { memberships: [], settings: new Map() }
     const expected = this.#loading.get(userId)
     if (expected === undefined) this.#loading.set(userId, new Set([arrivals]))
     else expected.add(arrivals)
@@ -100,11 +104,17 @@ export class SyncEngine {
   }
 
   /** Makes a view of what was read, and of what arrived since {@link expectView}; it holds from `now` on. */
-  addView(userId: string, rows: readonly UserRoomRow[], ignoredUsers: string | undefined, arrivals: Arrivals, now: Positions): UserView {
+  addView(
+    userId: string,
+    rows: readonly UserRoomRow[],
+    settings: ReadonlyMap<string, string>,
+    arrivals: Arrivals,
+    now: Positions,
+  ): UserView {
     this.forgetExpected(userId, arrivals)
     const newest = rows.reduce((highest, row) => Math.max(highest, row.position), now.events)
     const view = new UserView(userId, { ...now, events: newest })
-    view.ignored = ignoredUsersOf(arrivals.ignoredUsers ?? ignoredUsers)
+    for (const [type, content] of [...settings, ...arrivals.settings]) set(view, type, content)
     for (const row of rows) {
       if (!roomVersions.has(row.roomVersion)) continue
       const room: Room = { roomNid: row.roomNid, roomId: row.roomId, version: requireRoomVersion(row.roomVersion) }
@@ -195,11 +205,11 @@ export class SyncEngine {
 
   readonly accountData = (rows: readonly AccountDataRow[]): void => {
     for (const row of rows) {
-      const ignoring = row.roomNid === undefined && row.type === 'm.ignored_user_list'
-      if (ignoring) for (const arrivals of this.#loading.get(row.userId) ?? []) arrivals.ignoredUsers = row.content ?? '{}'
+      const setting = row.roomNid === undefined && VIEW_SETTINGS.includes(row.type)
+      if (setting) for (const arrivals of this.#loading.get(row.userId) ?? []) arrivals.settings.set(row.type, row.content ?? '{}')
       const view = this.views.get(row.userId)
       if (view === undefined) continue
-      if (ignoring) view.ignored = ignoredUsersOf(row.content)
+      if (setting) set(view, row.type, row.content ?? '{}')
       view.addAccountData({ position: row.position, roomNid: row.roomNid, type: row.type, content: row.content })
       this.#news(view)
     }
@@ -294,6 +304,12 @@ export class SyncEngine {
       this.#ringBytes += feed.bytes - before
     }
   }
+}
+
+/** Lets a setting of the user take effect. */
+function set(view: UserView, type: string, content: string): void {
+  if (type === 'm.ignored_user_list') view.ignored = ignoredUsersOf(content)
+  if (type === 'm.invite_permission_config') view.blocksInvites = blocksInvites(content)
 }
 
 function factsOf(row: EventsRow, room: Room) {

@@ -92,11 +92,11 @@ function eventsText(events: readonly TimelineEvent[], work: RoomWork, scope: Syn
   return text
 }
 
-/** An invite or a knock; those of ignored users are not shown. Spec: client-server API, "Stripped state", "Ignoring Users". */
+/** An invite or a knock; invites of ignored users, and those that the user wants none of, are not shown. Spec: client-server API, "Stripped state", "Ignoring Users", "Invite permission". */
 function pendingText(work: RoomWork, scope: SyncScope): string | undefined {
   const member = work.state.find((event) => event.facts.nid === work.memberNid)
   if (member === undefined) return undefined
-  if (work.section === 'invite' && scope.ignored.has(member.facts.sender)) return undefined
+  if (work.section === 'invite' && (scope.blocksInvites || scope.ignored.has(member.facts.sender))) return undefined
   const events = work.state.map(({ facts, content }) =>
     canonicalJson(strippedState({ type: facts.type, stateKey: facts.stateKey ?? '', sender: facts.sender, content })),
   )

@@ -20,6 +20,8 @@ export interface SyncScope {
   readonly fullState: boolean
   readonly stateAfter: boolean
   readonly ignored: ReadonlySet<string>
+  /** Invites are not to be shown. */
+  readonly blocksInvites: boolean
 }
 
 /**

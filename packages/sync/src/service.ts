@@ -175,6 +175,7 @@ export class SyncService {
       fullState: request.fullState,
       stateAfter: request.useStateAfter,
       ignored: view.ignored,
+      blocksInvites: view.blocksInvites,
     }
   }
 

@@ -95,6 +95,8 @@ export class UserView {
   readonly recentReceipts = new RecencyList<ViewRoom>()
   readonly recentTyping = new RecencyList<ViewRoom>()
   ignored: ReadonlySet<string> = new Set()
+  /** The user wants no invites. */
+  blocksInvites = false
   readonly inboxes = new Map<string, DeviceInbox>()
   readonly waiters = new Set<Waiter>()
   /** Requests that are being answered; a view in use is never evicted. */

@@ -1,5 +1,5 @@
 import type { SyncReader } from '@weft/storage'
-import type { SyncEngine } from './engine.ts'
+import { type SyncEngine, VIEW_SETTINGS } from './engine.ts'
 import type { SyncObserver } from './metrics.ts'
 import type { StreamClock } from './positions.ts'
 import type { UserView } from './user-view.ts'
@@ -43,14 +43,14 @@ export class ViewLoader {
     const from = this.#streams.now()
     const arrivals = this.#engine.expectView(userId)
     try {
-      const [rows, ignoredUsers] = await Promise.all([
+      const [rows, settings] = await Promise.all([
         this.#reader.userRooms(userId, from.events),
-        this.#reader.globalAccountData(userId, 'm.ignored_user_list'),
+        this.#reader.globalAccountData(userId, VIEW_SETTINGS),
       ])
       const newest = rows.reduce((highest, row) => Math.max(highest, row.position), from.events)
       await this.#streams.waitFor('events', newest, CATCH_UP_MS)
       this.#observer.viewLoaded()
-      return this.#engine.addView(userId, rows, ignoredUsers, arrivals, this.#streams.now())
+      return this.#engine.addView(userId, rows, settings, arrivals, this.#streams.now())
     } catch (err) {
       this.#engine.forgetExpected(userId, arrivals)
       throw err

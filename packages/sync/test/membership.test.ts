@@ -254,6 +254,27 @@ describe('invites and knocks', () => {
     expect((await device.sync()).rooms?.leave?.[room.roomId]?.timeline.events).toHaveLength(1)
   })
 
+  test('who wants no invites is shown none, also those that came before', async () => {
+    const user = '@blocked-b:test'
+    const room = await world.rooms.room('@blocked-a:test')
+    const config = (content: object) => world.accountData(user, 'm.invite_permission_config', content)
+    await config({ default_action: 'block' })
+    await room.member(user, 'invite', { sender: '@blocked-a:test' })
+    await world.settle()
+    const device = await world.device(process, user)
+    expect((await device.sync()).rooms).toBeUndefined()
+    await config({ default_action: {} })
+    const later = await world.rooms.room('@blocked-a:test')
+    await later.member(user, 'invite', { sender: '@blocked-a:test' })
+    await world.settle()
+    expect(Object.keys((await device.sync()).rooms?.invite ?? {})).toEqual([later.roomId])
+    await config({ default_action: 'block' })
+    const last = await world.rooms.room('@blocked-a:test')
+    await last.member(user, 'invite', { sender: '@blocked-a:test' })
+    await world.settle()
+    expect((await device.sync()).rooms).toBeUndefined()
+  })
+
   test('ignored users send no invites and no messages, but state', async () => {
     const bad = '@ignored:test'
     await world.accountData('@ignore-b:test', 'm.ignored_user_list', { ignored_users: { [bad]: {} } })
