@@ -2,16 +2,18 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { renderTryOutConfig } from '@weft/kernel'
-import { connectionUrl } from '@weft/storage'
+import { connectionUrl, Dedicated } from '@weft/storage'
 import { type TestDatabase, testDatabase } from '@weft/testkit'
 import { temporaryFolder, weft } from './weft.ts'
 
 describe('weft run looks at the database before it serves', () => {
   const folder = temporaryFolder()
   let database: TestDatabase
+  let connection: Dedicated
 
   beforeAll(async () => {
     database = await testDatabase()
+    connection = await Dedicated.connect(database.connection, 'test')
     const config = renderTryOutConfig({
       serverName: 'weft.test',
       port: 1,
@@ -24,26 +26,28 @@ describe('weft run looks at the database before it serves', () => {
   })
 
   afterAll(async () => {
-    await database.drop()
+    await connection.close()
+    await database.close()
     await folder.remove()
   })
 
   test.each(['writer', 'sync'])('%s: a database with a breaking migration of a newer release is refused', async (name) => {
-    await database.db.query(
-      `INSERT INTO "_prisma_migrations" ("id", "checksum", "finished_at", "migration_name") VALUES ($1, 'x', now(), '29990101000000_breaking_all')`,
-      ['1'],
+    await connection.script(
+      `INSERT INTO "_prisma_migrations" ("id", "checksum", "finished_at", "migration_name") VALUES ('1', 'x', now(), '29990101000000_breaking_all')`,
     )
-    const { code, err } = await weft(['run', name], { cwd: folder.path })
-    await database.db.query(`DELETE FROM "_prisma_migrations" WHERE "id" = $1`, ['1'])
+    const { code, out, err } = await weft(['run', name], { cwd: folder.path })
+    await connection.script(`DELETE FROM "_prisma_migrations" WHERE "id" = '1'`)
     expect(code).not.toBe(0)
-    expect(err).toContain('29990101000000_breaking_all')
-    expect(err).toContain('Start the newer release')
+    expect(out + err).toContain('29990101000000_breaking_all')
+    expect(out + err).toContain('Start the newer release')
   })
 
   test('a database that lacks a migration is refused, with the command that adds it', async () => {
-    await database.db.query(`DELETE FROM "_prisma_migrations" WHERE "migration_name" = (SELECT max("migration_name") FROM "_prisma_migrations")`)
-    const { code, err } = await weft(['run', 'sync'], { cwd: folder.path })
+    await connection.script(
+      `DELETE FROM "_prisma_migrations" WHERE "migration_name" = (SELECT max("migration_name") FROM "_prisma_migrations")`,
+    )
+    const { code, out, err } = await weft(['run', 'sync'], { cwd: folder.path })
     expect(code).not.toBe(0)
-    expect(err).toContain("Run 'weft migrate'")
+    expect(out + err).toContain("Run 'weft migrate'")
   })
 })

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..', '..', '..')
 const main = join(root, 'apps', 'weft', 'src', 'main.ts')
-const WAIT_MS = 40_000
+const WAIT_MS = 55_000
 
 export type Environment = Readonly<Record<string, string>>
 

@@ -96,8 +96,9 @@ function setAside(source: ConfigSource, problems: ConfigProblem[]): ConfigProble
   return warnings
 }
 
+/** In the order of the file; what has no line comes last. */
 function failure(problems: readonly ConfigProblem[]): Error {
-  const [first, ...rest] = problems
+  const [first, ...rest] = problems.toSorted((a, b) => (a.line ?? Number.MAX_VALUE) - (b.line ?? Number.MAX_VALUE))
   return first ? new ConfigError([first, ...rest]) : new Error('the configuration is refused without a problem')
 }
 
