@@ -2,8 +2,10 @@
 import type { Cast } from './js-sdk/cast.ts'
 import { firstRoom, talk } from './js-sdk/conversation.ts'
 import { doors } from './js-sdk/doors.ts'
+import { encryption } from './js-sdk/encryption.ts'
 import { history } from './js-sdk/history.ts'
 import { registration } from './js-sdk/registration.ts'
+import { relations } from './js-sdk/relations.ts'
 import { sessions } from './js-sdk/sessions.ts'
 import { ownData, profiles, roomState } from './js-sdk/state.ts'
 import { listSteps, type Parts, runParts } from './steps.ts'
@@ -15,11 +17,13 @@ const parts: Parts<Cast> = {
   registration: registration(),
   'first room': firstRoom(),
   talk: talk(),
+  relations: relations(),
   'room state': roomState(),
   profiles: profiles(),
   'own data': ownData(),
   doors: doors(),
   history: history(),
+  encryption: encryption(),
   sessions: sessions(),
 }
 

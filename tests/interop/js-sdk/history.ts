@@ -13,13 +13,17 @@ export function history(): Part<Cast> {
   let silent: Person[] = []
   let roomId = ''
   let late: Person
+  let tenth = ''
   return {
     async 'a room of eight, where two speak, fills with messages'({ alice, bob, baseUrl }) {
       silent = await Promise.all(Array.from({ length: 6 }, (_, i) => registerAtOnce(baseUrl, `silent${i}`)))
       roomId = (await alice.client.createRoom({ name: 'Long', preset: Preset.PublicChat })).room_id
       await bob.client.joinRoom(roomId)
       for (const { client } of silent) await client.joinRoom(roomId)
-      for (const text of messages(0, 30)) await alice.says(roomId, text)
+      for (const text of messages(0, 30)) {
+        const eventId = await alice.says(roomId, text)
+        if (text === 'message 10') tenth = eventId
+      }
       await bob.until('the last message', () => bodies(bob.room(roomId)).includes('message 29'))
     },
     async 'a new device knows the end of the room, and who spoke there or names it, but not all'({ alice, bob, baseUrl }) {
@@ -88,6 +92,18 @@ export function history(): Part<Cast> {
       assert.deepEqual(seen.slice(-5), messages(53, 58))
       assert.equal(late.room(roomId).name, 'Long')
       await alice.sees(roomId, await late.says(roomId, 'I am back'))
+    },
+    async 'a link to an old message opens around it, and from there both ways'() {
+      const room = late.room(roomId)
+      const around = await late.client.getEventTimeline(room.getUnfilteredTimelineSet(), tenth)
+      assert(around !== null, 'no timeline')
+      const middle = texts(around.getEvents())
+      assert(middle.includes('message 10') && !middle.includes('message 29'), `${middle}`)
+      for (const backwards of [true, false]) assert.equal(await late.client.paginateEventTimeline(around, { backwards, limit: 4 }), true)
+      const wider = texts(around.getEvents())
+      const first = messages(0, 30).indexOf(wider[0] as string)
+      assert.equal(wider.length, middle.length + 8)
+      assert.deepEqual(wider, messages(first, first + wider.length))
     },
     async 'messages are asked for by the page'({ bob }) {
       const { chunk, end } = await bob.client.createMessagesRequest(roomId, null, 3, Direction.Backward)

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
 import {
   ClientEvent,
   createClient,
@@ -10,6 +11,7 @@ import {
   type Room,
   RoomEvent,
   SyncState,
+  ThreadEvent,
 } from 'matrix-js-sdk'
 import type { Logger } from 'matrix-js-sdk/lib/logger.js'
 import { Disk, DiskStore } from './disk.ts'
@@ -42,6 +44,7 @@ export class Person {
   readonly #baseUrl: string
   readonly #session: Session | undefined
   readonly #disk: Disk
+  readonly #news = new EventEmitter()
 
   constructor(baseUrl: string, session?: Session, disk = new Disk()) {
     this.#baseUrl = baseUrl
@@ -57,6 +60,10 @@ export class Person {
       fetchFn: complainingFetch(this.complaints),
       timelineSupport: true,
     })
+    const told = () => this.#news.emit('news')
+    for (const event of NEWS) this.client.on(event, told)
+    // Threads are filled by requests of their own, and tell their room alone.
+    this.client.on(ClientEvent.Room, (room) => room.on(ThreadEvent.Update, told))
     this.client.on(ClientEvent.SyncUnexpectedError, (error) => this.complaints.push(`sync: ${error.stack ?? error.message}`))
   }
 
@@ -87,11 +94,10 @@ export class Person {
 
   /** Waits until the client knows what `probe` looks for. @throws Error at the deadline, naming `what` */
   until<T>(what: string, probe: () => T | undefined | null | false): Promise<T> {
-    const { client } = this
     return new Promise<T>((resolve, reject) => {
       const done = () => {
         clearTimeout(timer)
-        for (const event of NEWS) client.off(event, look)
+        this.#news.off('news', look)
       }
       const look = () => {
         try {
@@ -107,10 +113,12 @@ export class Person {
       const timer = setTimeout(() => {
         done()
         reject(
-          new Error(`${client.getUserId()} waited ${DEADLINE_MS} ms for ${what}; complaints: ${this.complaints.join(' | ') || 'none'}`),
+          new Error(
+            `${this.client.getUserId()} waited ${DEADLINE_MS} ms for ${what}; complaints: ${this.complaints.join(' | ') || 'none'}`,
+          ),
         )
       }, DEADLINE_MS)
-      for (const event of NEWS) client.on(event, look)
+      this.#news.on('news', look)
       look()
     })
   }

@@ -1,6 +1,7 @@
 """Registering, the first room, and talking in it."""
 
 from nio import PushRulesEvent, ReactionEvent, ReceiptEvent, RedactedEvent, RedactionEvent, RoomMessageText, RoomPreset
+from nio.api import RelationshipType, ThreadInclusion
 
 from .person import PASSWORD, Person, equal, good, refused
 from .steps import Part
@@ -123,6 +124,19 @@ async def _(cast):
     reaction = await cast.alice.sees(cast.room_id, await cast.bob.sends(cast.room_id, "m.reaction", {"m.relates_to": relation}))
     assert isinstance(reaction, ReactionEvent), reaction
     equal((reaction.reacts_to, reaction.key), (cast.hello, "🍵"))
+
+
+@talk.step("edits, reactions and threads can be asked for")
+async def _(cast):
+    answer = {"msgtype": "m.text", "body": "In a thread", "m.relates_to": {"rel_type": "m.thread", "event_id": cast.hello}}
+    threaded = await cast.bob.sends(cast.room_id, "m.room.message", answer)
+    found = [event async for event in cast.alice.client.room_get_event_relations(cast.room_id, cast.hello)]
+    kinds = [event.source["content"]["m.relates_to"]["rel_type"] for event in found]
+    equal(kinds, ["m.thread", "m.annotation", "m.replace"])
+    one = cast.alice.client.room_get_event_relations(cast.room_id, cast.hello, RelationshipType.thread, limit=1)
+    equal([event.event_id async for event in one], [threaded])
+    roots = cast.alice.client.room_get_threads(cast.room_id, ThreadInclusion.all)
+    equal([event.event_id async for event in roots], [cast.hello])
 
 
 @talk.step("a message sent twice with one transaction id is there once")

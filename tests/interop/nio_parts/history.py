@@ -22,9 +22,8 @@ async def _(cast):
     alice, bob = cast.alice, cast.bob
     cast.long = good(await alice.client.room_create(name="Long", preset=RoomPreset.public_chat)).room_id
     good(await bob.client.join(cast.long))
-    for text in messages(0, 30):
-        last = await alice.says(cast.long, text)
-    await bob.sees(cast.long, last)
+    cast.said = [await alice.says(cast.long, text) for text in messages(0, 30)]
+    await bob.sees(cast.long, cast.said[-1])
 
 
 @history.step("a new device knows the end of the room, by its filter")
@@ -60,6 +59,16 @@ async def _(cast):
     equal(bodies(back.chunk), list(reversed(messages(26, 30))))
     forward = await cast.late.client.room_messages(cast.long, back.end, direction=MessageDirection.front, limit=3)
     equal(bodies(good(forward).chunk), messages(26, 29))
+
+
+@history.step("an old message has its context")
+async def _(cast):
+    context = good(await cast.late.client.room_context(cast.long, cast.said[10], limit=4))
+    equal(context.event.event_id, cast.said[10])
+    equal(bodies(context.events_before), ["message 9", "message 8"])
+    equal(bodies(context.events_after), ["message 11", "message 12"])
+    before = good(await cast.late.client.room_messages(cast.long, context.start, limit=2))
+    equal(bodies(before.chunk), ["message 7", "message 6"])
 
 
 @history.step("a new client goes on from the token of the old one")
