@@ -1,22 +1,8 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { OperatorError } from '@weft/kernel'
-import {
-  binariesOfPackage,
-  connectionUrl,
-  Database,
-  Dedicated,
-  type EmbeddedLog,
-  EmbeddedPostgres,
-  isConnectionError,
-  migrate,
-  withDatabase,
-} from '@weft/storage'
+import { binariesOfPackage, connectionUrl, Dedicated, type EmbeddedLog, EmbeddedPostgres, withDatabase } from '@weft/storage'
 
 const DATABASE = 'weft'
-/** prisma/migrations of this release. */
-export const migrationsDir = join(import.meta.dirname, '..', '..', '..', 'prisma', 'migrations')
-
 /** The PostgreSQL of `weft start`, under the data folder, with our database in it. */
 export async function startEmbeddedDatabase(
   dataDir: string,
@@ -36,20 +22,5 @@ export async function startEmbeddedDatabase(
   } catch (error) {
     await server.stop()
     throw error
-  }
-}
-
-/** Brings a database to this release. @throws OperatorError that says why it cannot be used */
-export async function migrateUrl(url: string): Promise<readonly string[]> {
-  const db = new Database({ connection: url, applicationName: 'weft migrate', poolSize: 2 })
-  try {
-    return await migrate(db, { dir: migrationsDir })
-  } catch (error) {
-    if (!isConnectionError(error)) throw error
-    throw new OperatorError(`the database cannot be used: ${error.message}. Look whether it runs, and at 'database' in homeserver.yaml.`, {
-      cause: error,
-    })
-  } finally {
-    await db.close()
   }
 }

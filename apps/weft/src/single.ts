@@ -1,13 +1,14 @@
 import { dirname, resolve } from 'node:path'
 import { registry } from '@weft/api'
 import { openSync } from '@weft/app-sync'
-import { runWriter } from '@weft/app-writer'
+import { loadSigner, runWriter } from '@weft/app-writer'
 import { BucketRateLimiter, Door, endpointLimits } from '@weft/http'
 import { type Compose, type Config, OperatorError, type ProcessContext, partContext, runProcess } from '@weft/kernel'
 import { type Backplane, isUnavailable, localBackplane } from '@weft/replication'
 import { openDatabase } from '@weft/storage'
-import { migrateUrl, startEmbeddedDatabase } from './embedded-database.ts'
+import { startEmbeddedDatabase } from './embedded-database.ts'
 import { sayHowToBegin } from './say.ts'
+import { migrateUrl } from './schema.ts'
 
 /** All classes in one process, with an embedded PostgreSQL unless another is configured. Never returns. */
 export async function startSingle(path: string): Promise<never> {
@@ -45,9 +46,10 @@ export async function composeSingle(context: ProcessContext, backplane: Backplan
   const sync = await openSync(syncContext, { db, backplane, presence: () => presence })
   lifecycle.onStop('sync', () => sync.stop())
   const door = new Door(context)
-  const role = await runWriter(partContext(context, 'writer'), {
+  const role = runWriter(partContext(context, 'writer'), {
     db,
     backplane,
+    signer: await loadSigner(config),
     onActive(writer) {
       door.open({
         registry,

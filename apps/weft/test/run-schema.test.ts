@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { renderTryOutConfig } from '@weft/kernel'
+import { formatSigningKeyFile } from '@weft/matrix'
 import { connectionUrl, Dedicated } from '@weft/storage'
 import { type TestDatabase, testDatabase } from '@weft/testkit'
 import { temporaryFolder, weft } from './weft.ts'
@@ -23,6 +25,7 @@ describe('weft run looks at the database before it serves', () => {
       values: { database: { url: connectionUrl(database.connection) }, redis: { enabled: true, url: 'redis://127.0.0.1:1' } },
     })
     await writeFile(join(folder.path, 'homeserver.yaml'), config)
+    await writeFile(join(folder.path, 'signing.key'), formatSigningKeyFile([{ keyId: 'ed25519:test', seed: randomBytes(32) }]))
   })
 
   afterAll(async () => {

@@ -1,6 +1,6 @@
 import { loadConfig, OperatorError } from '@weft/kernel'
-import { migrateUrl } from '../embedded-database.ts'
 import { say } from '../say.ts'
+import { migrateUrl } from '../schema.ts'
 import { configPath } from '../usage.ts'
 
 /** `weft migrate`: for a database that is not the embedded one. */

@@ -1,4 +1,5 @@
 import { type Compose, runProcess } from '@weft/kernel'
+import { requireMigrated } from '../schema.ts'
 import { configPath, UsageError } from '../usage.ts'
 
 const compositions: Readonly<Record<string, () => Promise<{ compose: Compose }>>> = {
@@ -14,5 +15,10 @@ export async function run(name: string, options: { readonly config?: string }): 
   // A process that `weft start --split` spawned ends with it, however that dies.
   if (process.connected) process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
   const { compose } = await load()
-  await runProcess(name, compose, { configPath: configPath(options.config) })
+  const afterSchema: Compose = async (context) => {
+    if (context.config.database !== undefined) await requireMigrated(context.config.database.url)
+    await compose(context)
+  }
+  // The router has no database.
+  await runProcess(name, name === 'router' ? compose : afterSchema, { configPath: configPath(options.config) })
 }
