@@ -37,7 +37,7 @@ export async function openSync(
   const figures = metrics.use(syncMetrics)
   const reader = new SyncReader(db)
   const engine = new SyncEngine({
-    store: new EventStore(reader, config.caches.events),
+    store: new EventStore(reader.events, config.caches.events),
     limits: { ...ENGINE_LIMITS, ringBytes: config.caches.timelines },
     onWake: (users) => figures.wokenUsers.inc(users),
   })

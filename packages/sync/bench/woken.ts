@@ -27,7 +27,7 @@ const db: Queryable = {
 }
 const reader = new SyncReader(db)
 let now: Positions = { events: 10, receipts: 0, typing: 0, accountData: 0, toDevice: 0 }
-const engine = new SyncEngine({ store: new EventStore(reader, 8 * 1024 * 1024) })
+const engine = new SyncEngine({ store: new EventStore(reader.events, 8 * 1024 * 1024) })
 const service = new SyncService({
   engine,
   reader,

@@ -70,7 +70,7 @@ function loadTimelines(works: readonly RoomWork[], scope: SyncScope, deps: Hydra
 async function readTimelines(works: readonly RoomWork[], limit: number, scope: SyncScope, deps: HydrateDeps): Promise<void> {
   const ranges: TimelineRange[] = works.map((work) => ({ roomNid: work.roomNid, since: work.since, until: work.until, limit: limit + 1 }))
   const found = new Map<number, TimelineEvent[]>(works.map((work) => [work.roomNid, []]))
-  for (const row of await deps.reader.timelines(ranges, scope.filter.room.timeline)) {
+  for (const row of await deps.reader.events.timelines(ranges, scope.filter.room.timeline)) {
     let event = deps.store.get(row.eventNid)
     if (event === undefined || !event.complete) {
       event = deps.store.fromRow(row)

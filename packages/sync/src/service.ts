@@ -200,7 +200,7 @@ export class SyncService {
       const batch = works.length <= ROOMS_AT_A_TIME ? works : works.slice(from, from + ROOMS_AT_A_TIME)
       await hydrate(batch, scope, deps)
       const { eventFormat, eventFields } = scope.filter
-      const forms = eventFormat === 'client' && eventFields === undefined ? undefined : await eventForms(batch, scope, reader)
+      const forms = eventFormat === 'client' && eventFields === undefined ? undefined : await eventForms(batch, scope, reader.events)
       rooms.add(batch, scope, forms)
       if (scope.filter.room.state.lazyLoadMembers) this.#noteMembers(batch, scope)
       for (const work of batch) release(work)

@@ -155,7 +155,7 @@ export class World implements AsyncDisposable {
     const { db } = this.test
     const reader = new SyncReader(db)
     const observer = new Observer()
-    const store = new EventStore(reader, 8 * 1024 * 1024)
+    const store = new EventStore(reader.events, 8 * 1024 * 1024)
     const engine = new SyncEngine({ store, limits, onWake: (views) => observer.woke(views) })
     const replica = new Replica<Streams, 'sync'>({
       class: 'sync',
