@@ -4,6 +4,8 @@ import type { RoomsWriter } from '@weft/rooms'
 import { type Database, MembershipsReader } from '@weft/storage'
 
 const PROPAGATION = 'profile-propagation'
+/** What was noted and lost with a process is listed after at most so long. */
+const DIRECTORY_SWEEP_MS = 60_000
 
 /** The background work of the active writer: profiles on their way to rooms, tables whose rows go by age. */
 export async function startJobs(
@@ -32,6 +34,10 @@ export async function startJobs(
       if (rows > 0) log.info({ job: name, rows }, 'rows whose time has passed are deleted')
     })
   }
+  jobs.every('room-directory', DIRECTORY_SWEEP_MS, async ({ signal }) => {
+    const stale = await rooms.keeper.sweep(signal)
+    if (stale > 0) log.info({ stale }, 'entries of the room directory were behind their rooms')
+  })
   await jobs.start()
   const ring = () => {
     jobs

@@ -4,9 +4,11 @@ import type {
   Aliases,
   Memberships,
   Messages,
+  PublishedRooms,
   RelationReads,
   RoomCreation,
   RoomDirectory,
+  RoomPublication,
   RoomReads,
   RoomUpgrade,
   TimelineReads,
@@ -33,6 +35,7 @@ export interface WriterServices extends SharedServices {
     readonly directory: RoomDirectory
     readonly memberships: Memberships
     readonly messages: Messages
+    readonly publication: RoomPublication
     readonly upgrade: RoomUpgrade
   }
 }
@@ -42,6 +45,7 @@ export interface SyncServices extends SharedServices {
   readonly sync: Pick<SyncService, 'sync'>
   readonly rooms: {
     readonly directory: RoomDirectory
+    readonly published: PublishedRooms
     readonly reads: RoomReads
     readonly relations: RelationReads
     readonly stream: JsonStream

@@ -26,7 +26,6 @@ export class TakenNumbers {
 export interface Replacement {
   readonly version: RoomVersion
   readonly creator: string
-  readonly isPublic: boolean
   /** The new room's first events, the create event before all others. @param predecessorEventId the old room's last event, if known */
   first(predecessorEventId: string | undefined): readonly Proposal[]
   /** The event that ends the old room. */

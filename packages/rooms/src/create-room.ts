@@ -1,5 +1,5 @@
 import { type JsonObject, MatrixError, own, ownArray, ownString, parseUserId, type RoomVersion, roomVersions } from '@weft/matrix'
-import { isUniqueViolation, type RoomsReader, roomsWriter } from '@weft/storage'
+import { isUniqueViolation, type RoomsReader, roomDirectoryWriter, roomsWriter } from '@weft/storage'
 import { requireAliasesLeft } from './aliases.ts'
 import type { Proposal } from './append-event.ts'
 import type { RoomsEnvironment } from './environment.ts'
@@ -120,13 +120,16 @@ export class RoomCreation {
       ]
     }
     try {
+      const published = request.visibility === 'public'
       const { roomId } = await this.#writer.createRoom({
         version,
         creator,
-        isPublic: request.visibility === 'public',
         makeRoomId: () => `!${this.#env.randomId(18)}:${this.#env.serverName}`,
         proposals,
-        ...(alias === undefined ? {} : { extra: (roomNid: number) => [roomsWriter.claimAlias(alias, roomNid, creator)] }),
+        extra: (nid) => [
+          ...(alias === undefined ? [] : [roomsWriter.claimAlias(alias, nid, creator)]),
+          ...(published ? [roomDirectoryWriter.publish(nid)] : []),
+        ],
       })
       return { roomId, roomAlias: alias }
     } catch (error) {

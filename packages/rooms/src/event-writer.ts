@@ -116,7 +116,6 @@ export class EventWriter {
   async createRoom(options: {
     version: RoomVersion
     creator: string
-    isPublic: boolean
     makeRoomId: () => string
     proposals: (roomId: string) => Proposal[]
     extra?: (roomNid: number) => BoundSql[]
@@ -134,7 +133,6 @@ export class EventWriter {
         roomId: head.roomId,
         roomVersion: options.version.id,
         creator: options.creator,
-        isPublic: options.isPublic,
       }
       await this.#commit(head, events, { alone, newRoom, extra: options.extra?.(roomNid) })
       this.#options.heads.keep(head)
@@ -168,7 +166,7 @@ export class EventWriter {
         try {
           const { head, events, oldEvents } = await buildReplacement(old, { roomNid, draft }, plan, this.#tools, numbers)
           const { roomId } = head
-          const newRoom = { roomNid, roomId, roomVersion: plan.version.id, creator: plan.creator, isPublic: plan.isPublic }
+          const newRoom = { roomNid, roomId, roomVersion: plan.version.id, creator: plan.creator }
           const extra = options.extra(old.roomNid, roomNid)
           await loop.commit({ head, events, newRoom, extra, alone, with: { head: old, events: oldEvents } })
           heads.keep(head)

@@ -4,11 +4,13 @@ import {
   EventsReader,
   MembershipsReader,
   RelationsReader,
+  RoomDirectoryReader,
   RoomsReader,
   StateReader,
   TimelineTimes,
 } from '@weft/storage'
 import { RoomDirectory } from './directory.ts'
+import { PublishedRooms } from './published-rooms.ts'
 import { RelationReads } from './relation-reads.ts'
 import { RoomReads } from './room-reads.ts'
 import { TimelineReads } from './timeline-reads.ts'
@@ -16,6 +18,7 @@ import { TimelineReads } from './timeline-reads.ts'
 /** The reading side of rooms. */
 export interface RoomsReaders {
   readonly directory: RoomDirectory
+  readonly published: PublishedRooms
   readonly reads: RoomReads
   readonly relations: RelationReads
   readonly timelines: TimelineReads
@@ -31,6 +34,7 @@ export function roomsReaders(db: Database, serverName: string): RoomsReaders {
   const reads = new RoomReads({ rooms, events, state, memberships: new MembershipsReader(db), relations, accountData })
   return {
     directory: new RoomDirectory(rooms, serverName),
+    published: new PublishedRooms({ directory: new RoomDirectoryReader(db), rooms }),
     reads,
     relations: new RelationReads({ reads, relations }),
     timelines: new TimelineReads({ reads, events, state, times: new TimelineTimes(db) }),

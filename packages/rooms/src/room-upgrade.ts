@@ -9,7 +9,7 @@ import {
   roomCreators,
   roomVersions,
 } from '@weft/matrix'
-import { contentOf, type EventsReader, type RoomsReader, roomsWriter } from '@weft/storage'
+import { contentOf, type EventsReader, type RoomDirectoryReader, type RoomsReader, roomDirectoryWriter, roomsWriter } from '@weft/storage'
 import type { Proposal } from './append-event.ts'
 import type { Replacement } from './build-room.ts'
 import type { RoomsEnvironment } from './environment.ts'
@@ -41,7 +41,6 @@ interface Upgrade {
   readonly version: RoomVersion
   readonly additionalCreators: readonly string[]
   readonly profile: MemberProfile
-  readonly isPublic: boolean
   /** The old room's aliases on this server. */
   readonly aliases: ReadonlySet<string>
   readonly banContents: ReadonlyMap<number, JsonObject>
@@ -59,6 +58,7 @@ export class RoomUpgrade {
   readonly #writer: EventWriter
   readonly #rooms: RoomsReader
   readonly #events: EventsReader
+  readonly #directory: RoomDirectoryReader
   readonly #profiles: Profiles
   readonly #succession: Succession
   readonly #env: RoomsEnvironment
@@ -69,6 +69,7 @@ export class RoomUpgrade {
     writer: EventWriter
     rooms: RoomsReader
     events: EventsReader
+    directory: RoomDirectoryReader
     profiles: Profiles
     succession: Succession
     environment: RoomsEnvironment
@@ -76,6 +77,7 @@ export class RoomUpgrade {
     this.#writer = options.writer
     this.#rooms = options.rooms
     this.#events = options.events
+    this.#directory = options.directory
     this.#profiles = options.profiles
     this.#succession = options.succession
     this.#env = options.environment
@@ -118,9 +120,9 @@ export class RoomUpgrade {
     if (done !== undefined) return done
     const room = await this.#rooms.byRoomId(roomId)
     if (room === undefined) throw new MatrixError('M_NOT_FOUND', 'There is no such room')
-    const [profile, isPublic, aliases, banContents] = await Promise.all([
+    const [profile, isPublished, aliases, banContents] = await Promise.all([
       this.#profiles.memberProfile(userId),
-      this.#rooms.isPublished(room.roomNid),
+      this.#directory.isPublished(room.roomNid),
       this.#rooms.aliases(room.roomNid),
       this.#banContents(roomId),
     ])
@@ -129,7 +131,6 @@ export class RoomUpgrade {
       version,
       additionalCreators,
       profile,
-      isPublic,
       aliases: new Set(aliases.map(({ alias }) => alias)),
       banContents,
     }
@@ -137,7 +138,10 @@ export class RoomUpgrade {
       roomId,
       plan: (old) => this.#plan(old, upgrade),
       makeRoomId: () => `!${this.#env.randomId(18)}:${this.#env.serverName}`,
-      extra: (oldNid, newNid) => [roomsWriter.moveAliases(oldNid, newNid), roomsWriter.setPublic(oldNid, false)],
+      extra: (oldNid, newNid) => [
+        roomsWriter.moveAliases(oldNid, newNid),
+        ...(isPublished ? [roomDirectoryWriter.unpublish(oldNid), roomDirectoryWriter.publish(newNid)] : []),
+      ],
     })
     await this.#succession.carry(userId, roomId, replaced.roomId)
     return replaced.roomId
@@ -172,7 +176,7 @@ export class RoomUpgrade {
   }
 
   #plan(old: RoomHead, upgrade: Upgrade): Replacement {
-    const { userId, version, isPublic } = upgrade
+    const { userId, version } = upgrade
     const levels = old.powerLevels
     const may = old.membership(userId) === 'join' && levels !== undefined
     if (!may || levels.userLevel(userId) < levels.eventLevel('m.room.tombstone', true)) {
@@ -191,7 +195,6 @@ export class RoomUpgrade {
     return {
       version,
       creator: userId,
-      isPublic,
       first: (predecessorEventId) => this.#first(old, upgrade, predecessorEventId, state),
       tombstone: (replacement_room) => state('m.room.tombstone', { body: 'This room has been replaced', replacement_room }),
       after: [

@@ -10,6 +10,7 @@ import {
   MembershipsReader,
   type Queryable,
   RelationsReader,
+  RoomDirectoryReader,
   RoomsReader,
   StateReader,
 } from '@weft/storage'
@@ -17,6 +18,8 @@ import { Aliases } from './aliases.ts'
 import { CommitLoop } from './commit-loop.ts'
 import { RoomCreation } from './create-room.ts'
 import { RoomDirectory } from './directory.ts'
+import { changesDirectory } from './directory-entry.ts'
+import { DirectoryKeeper } from './directory-keeper.ts'
 import type { RoomsEnvironment } from './environment.ts'
 import { EventWriter } from './event-writer.ts'
 import { FirstFormat } from './first-format.ts'
@@ -26,6 +29,7 @@ import { Memberships, type Profiles } from './memberships.ts'
 import { Messages } from './messages.ts'
 import { roomMetrics } from './metrics.ts'
 import { RelationRules } from './relation-rules.ts'
+import { RoomPublication } from './room-publication.ts'
 import { RoomUpgrade } from './room-upgrade.ts'
 import { StateKeys } from './state-keys.ts'
 import { type RoomSettings, Succession, type SuccessionLog } from './succession.ts'
@@ -63,6 +67,9 @@ export interface RoomsWriter {
   readonly messages: Messages
   readonly rooms: RoomsReader
   readonly upgrade: RoomUpgrade
+  /** Keeps the room directory's entries, and is to be asked to sweep now and then. */
+  readonly keeper: DirectoryKeeper
+  readonly publication: RoomPublication
   /** Resolves when all events that were taken are committed or refused. */
   drained(): Promise<void>
 }
@@ -87,6 +94,8 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
   await Promise.all([eventNids.fill(), stateGroups.fill()])
   const stateKeys = new StateKeys(state, new IdBlocks(db, 'state_key_nid_seq', 100))
   const figures = options.metrics.use(roomMetrics)
+  const directory = new RoomDirectoryReader(db)
+  const keeper = new DirectoryKeeper({ directory, db: options.fenced, clock, log: options.log })
   const loop = new CommitLoop({
     db,
     events,
@@ -97,7 +106,9 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
         ids: reservation.ids,
         positionStatements: () => reservation.positionStatements(),
         abandon: () => reservation.abandon(),
-        complete: ({ events, texts, currentStateDeltas }) =>
+        complete: ({ events, texts, currentStateDeltas }) => {
+          for (const { roomNid, type } of currentStateDeltas) if (changesDirectory(type)) keeper.note(roomNid)
+          for (const { roomNid, redacts } of events) if (redacts !== undefined) keeper.note(roomNid)
           reservation.complete(
             currentStateDeltas.length === 0
               ? [{ stream: streams.events, rows: events, texts }]
@@ -105,7 +116,8 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
                   { stream: streams.events, rows: events, texts },
                   { stream: streams.currentStateDeltas, rows: currentStateDeltas },
                 ],
-          ),
+          )
+        },
       }
     },
     onFailed: (head) => heads.drop(head),
@@ -177,8 +189,13 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
       environment,
     }),
     rooms,
-    upgrade: new RoomUpgrade({ writer, rooms, events, profiles, succession, environment }),
-    drained: () => loop.drained(),
+    keeper,
+    publication: new RoomPublication({ writer, rooms, keeper, db: fenced }),
+    upgrade: new RoomUpgrade({ writer, rooms, events, directory, profiles, succession, environment }),
+    async drained() {
+      await loop.drained()
+      await keeper.stop()
+    },
   }
 }
 

@@ -2,13 +2,23 @@ import { expect } from '@jest/globals'
 import { systemClock } from '@weft/kernel'
 import { type JsonObject, makeSigner } from '@weft/matrix'
 import { LocalAnnouncer, StreamWriter, streams } from '@weft/replication'
-import { AccountDataReader, EventsReader, IdBlocks, MembershipsReader, RelationsReader, RoomsReader, StateReader } from '@weft/storage'
+import {
+  AccountDataReader,
+  EventsReader,
+  IdBlocks,
+  MembershipsReader,
+  RelationsReader,
+  RoomDirectoryReader,
+  RoomsReader,
+  StateReader,
+} from '@weft/storage'
 import { type TestDatabase, testDatabase } from '@weft/testkit'
 import {
   Aliases,
   type BucketLimit,
   type Buckets,
   CommitLoop,
+  DirectoryKeeper,
   EventWriter,
   type EventWriterOptions,
   FirstFormat,
@@ -16,9 +26,11 @@ import {
   InviteRules,
   Memberships,
   Messages,
+  type PublishedRooms,
   type RelationReads,
   RelationRules,
   RoomCreation,
+  RoomPublication,
   type RoomReads,
   type RoomSettings,
   RoomUpgrade,
@@ -43,6 +55,9 @@ export class RoomsRig {
   readonly creation: RoomCreation
   readonly aliases: Aliases
   readonly upgrade: RoomUpgrade
+  readonly keeper: DirectoryKeeper
+  readonly publication: RoomPublication
+  readonly published: PublishedRooms
   /** Whose settings were taken from which room to which. */
   readonly carried: Array<[userId: string, from: string, to: string]> = []
   readonly reads: RoomReads
@@ -150,10 +165,22 @@ export class RoomsRig {
       environment,
     })
     this.creation = new RoomCreation({ writer: this.writer, rooms: this.rooms, invites, profiles, environment })
-    this.upgrade = new RoomUpgrade({ writer: this.writer, rooms: this.rooms, events: this.events, profiles, succession, environment })
+    const directory = new RoomDirectoryReader(db)
+    this.keeper = new DirectoryKeeper({ directory, db, clock: systemClock, log })
+    this.publication = new RoomPublication({ writer: this.writer, rooms: this.rooms, keeper: this.keeper, db })
+    this.upgrade = new RoomUpgrade({
+      writer: this.writer,
+      rooms: this.rooms,
+      events: this.events,
+      directory,
+      profiles,
+      succession,
+      environment,
+    })
     this.aliases = new Aliases({ writer: this.writer, rooms: this.rooms, db, environment })
     const readers = roomsReaders(db, SERVER)
     this.reads = readers.reads
+    this.published = readers.published
     this.relations = readers.relations
     this.timelines = readers.timelines
   }

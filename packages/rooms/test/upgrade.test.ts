@@ -70,8 +70,7 @@ describe.each(stableRoomVersions)('from room version %s', (from) => {
     expect((await rig.rooms.byAlias(alias))?.room.roomId).toBe(newId)
     expect(await rig.content(alice, newId, 'm.room.canonical_alias')).toEqual({ alias })
     expect(await rig.content(alice, roomId, 'm.room.canonical_alias')).toEqual({})
-    const published = async (id: string) => rig.rooms.isPublished((await rig.rooms.byRoomId(id))!.roomNid)
-    expect([await published(roomId), await published(newId)]).toEqual([false, true])
+    expect([await rig.published.visibility(roomId), await rig.published.visibility(newId)]).toEqual(['private', 'public'])
 
     // The same power as before: alice all of it, bob his.
     const levels = await rig.content(alice, newId, 'm.room.power_levels')

@@ -8,26 +8,22 @@ export interface RoomRow {
   readonly roomId: string
   readonly roomVersion: string
   readonly creator: string
-  /** Whether it was in the room directory when the row was read: {@link RoomsReader.isPublished} says whether it is. */
-  readonly isPublic: boolean
 }
 
-type Columns = { room_nid: number; room_id: string; room_version: string; creator: string; is_public: boolean }
+type Columns = { room_nid: number; room_id: string; room_version: string; creator: string }
 
-const COLUMNS = 'room_nid, room_id, room_version, creator, is_public'
+const COLUMNS = 'room_nid, room_id, room_version, creator'
 const byId = sql<Columns>('rooms.byId', `SELECT ${COLUMNS} FROM rooms WHERE room_id = $1`)
 const byNids = sql<Columns>('rooms.byNids', `SELECT ${COLUMNS} FROM rooms WHERE room_nid = ANY($1::bigint[])`)
 const insert = sql(
   'rooms.insert',
-  `INSERT INTO rooms (room_nid, room_id, room_version, creator, is_public)
-   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bool[])`,
+  `INSERT INTO rooms (room_nid, room_id, room_version, creator)
+   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[])`,
 )
-const publish = sql('rooms.publish', 'UPDATE rooms SET is_public = $2 WHERE room_nid = $1')
-const published = sql<{ is_public: boolean }>('rooms.isPublished', 'SELECT is_public FROM rooms WHERE room_nid = $1')
 const moveAliases = sql('rooms.moveAliases', 'UPDATE room_aliases SET room_nid = $2 WHERE room_nid = $1')
 const aliasTarget = sql<Columns & { room_alias: string; alias_creator: string }>(
   'rooms.byAlias',
-  `SELECT a.room_alias, a.creator AS alias_creator, r.room_nid, r.room_id, r.room_version, r.creator, r.is_public
+  `SELECT a.room_alias, a.creator AS alias_creator, r.room_nid, r.room_id, r.room_version, r.creator
    FROM room_aliases a JOIN rooms r USING (room_nid) WHERE a.room_alias = $1`,
 )
 const aliases = sql<{ room_alias: string; creator: string }>(
@@ -70,11 +66,6 @@ export class RoomsReader {
     return (await this.#db.query(byNids, [roomNids])).map(toRow)
   }
 
-  /** Whether the room is in the room directory now. What else a row says never changes. */
-  async isPublished(roomNid: number): Promise<boolean> {
-    return (await this.#db.query(published, [roomNid]))[0]?.is_public === true
-  }
-
   /** The room an alias points to, with the alias's creator. */
   async byAlias(alias: string): Promise<{ room: RoomRow; aliasCreator: string } | undefined> {
     const row = (await this.#db.query(aliasTarget, [alias]))[0]
@@ -108,11 +99,9 @@ export const roomsWriter = {
         rooms.map((room) => room.roomId),
         rooms.map((room) => room.roomVersion),
         rooms.map((room) => room.creator),
-        rooms.map((room) => room.isPublic),
       ],
     }
   },
-  setPublic: (roomNid: number, isPublic: boolean): BoundSql => ({ sql: publish, values: [roomNid, isPublic] }),
   /** Answers no row when the alias is taken (never an upsert: R27) or the room has `max` aliases already. */
   insertAlias: (alias: string, roomNid: number, creator: string, max: number): BoundSql<{ room_alias: string }> => ({
     sql: insertAlias,
@@ -126,7 +115,7 @@ export const roomsWriter = {
 }
 
 function toRow(row: Columns): RoomRow {
-  return { roomNid: row.room_nid, roomId: row.room_id, roomVersion: row.room_version, creator: row.creator, isPublic: row.is_public }
+  return { roomNid: row.room_nid, roomId: row.room_id, roomVersion: row.room_version, creator: row.creator }
 }
 
 function firstRow(rows: Columns[]): RoomRow | undefined {

@@ -76,7 +76,7 @@ export class RoomBuilder {
     const roomNid = ++this.#rooms
     const version = options.version ?? '11'
     const room = new BuiltRoom(this, roomNid, `!room${roomNid}:${this.serverName}`)
-    const row = { roomNid, roomId: room.roomId, roomVersion: version, creator, isPublic: false }
+    const row = { roomNid, roomId: room.roomId, roomVersion: version, creator }
     await room.write(
       [
         { type: 'm.room.create', sender: creator, stateKey: '', content: { room_version: version } },

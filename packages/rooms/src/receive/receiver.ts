@@ -127,7 +127,7 @@ export class Receiver {
     const turns = new Turns()
     const [event] = await new Admission({ room: head, keys: this.#o.keys, turns }).admit(create)
     if (event === undefined) throw new MatrixError('M_BAD_JSON', 'There is no create event of this room')
-    const newRoom: RoomRow = { roomNid, roomId, roomVersion: version.id, creator: event.pdu.sender, isPublic: false }
+    const newRoom: RoomRow = { roomNid, roomId, roomVersion: version.id, creator: event.pdu.sender }
     await withGate(head, this.#o.heads, async (gate) => {
       const placing = new Placing({ tools: this.#o, gate, index, early: new Map(), turns })
       const { outcome, verdict } = await placing.place({ event, given: [] })

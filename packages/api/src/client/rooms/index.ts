@@ -10,11 +10,13 @@ import { getJoinedMembersByRoom } from './get-joined-members.ts'
 import { getLocalAliases } from './get-local-aliases.ts'
 import { getMembersByRoom } from './get-members.ts'
 import { getRoomEvents } from './get-messages.ts'
+import { getPublicRooms } from './get-public-rooms.ts'
 import { getRelatingEvents } from './get-relations.ts'
 import { getRelatingEventsWithRelTypeAndEventType } from './get-relations-of-event-type.ts'
 import { getRelatingEventsWithRelType } from './get-relations-of-type.ts'
 import { getRoomIdByAlias } from './get-room-by-alias.ts'
 import { getRoomState } from './get-room-state.ts'
+import { getRoomVisibilityOnDirectory } from './get-room-visibility.ts'
 import { getRoomStateWithKey } from './get-state-event.ts'
 import { getThreadRoots } from './get-threads.ts'
 import { inviteUser } from './invite-user.ts'
@@ -24,10 +26,12 @@ import { getJoinedRooms } from './joined-rooms.ts'
 import { kick } from './kick.ts'
 import { knockRoom } from './knock-room.ts'
 import { leaveRoom } from './leave-room.ts'
+import { queryPublicRooms } from './query-public-rooms.ts'
 import { redactEvent } from './redact-event.ts'
 import { sendMessage } from './send-message.ts'
 import { setRoomAlias } from './set-room-alias.ts'
 import { setRoomState } from './set-room-state.ts'
+import { setRoomVisibilityOnDirectory } from './set-room-visibility.ts'
 import { unban } from './unban.ts'
 import { upgradeRoom } from './upgrade-room.ts'
 
@@ -40,6 +44,7 @@ export const clientRooms: readonly AnyEndpoint[] = [
   getEventByTimestamp,
   getEventContext,
   getOneRoomEvent,
+  getPublicRooms,
   getJoinedMembersByRoom,
   getLocalAliases,
   getMembersByRoom,
@@ -50,6 +55,7 @@ export const clientRooms: readonly AnyEndpoint[] = [
   getRoomIdByAlias,
   getRoomState,
   getRoomStateWithKey,
+  getRoomVisibilityOnDirectory,
   getThreadRoots,
   inviteUser,
   joinRoom,
@@ -58,10 +64,12 @@ export const clientRooms: readonly AnyEndpoint[] = [
   kick,
   knockRoom,
   leaveRoom,
+  queryPublicRooms,
   redactEvent,
   sendMessage,
   setRoomAlias,
   setRoomState,
+  setRoomVisibilityOnDirectory,
   unban,
   upgradeRoom,
 ]
