@@ -39,11 +39,17 @@ export class ConnectionPool {
     return client
   }
 
-  /** Gives a connection back once its request has ended, well or badly; a broken one connects anew when it is used. */
+  /** Gives a connection back once its request has ended well. */
   giveBack(client: Client): void {
     if (!this.#busy.delete(client)) return
     if (this.#closed || this.#idle.length >= maxIdle) void client.close()
     else this.#idle.push(client)
+  }
+
+  /** Ends a connection whose request failed: used again from inside the failure, undici's client asserts and takes the process along. */
+  discard(client: Client): void {
+    this.#busy.delete(client)
+    void client.destroy()
   }
 
   /** Closes what rests at once, and the others as they come back. */

@@ -128,7 +128,7 @@ export class SmallAttempt implements Attempt, Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#pool.giveBack(this.#client)
+    this.#pool.discard(this.#client)
     this.#fail(error)
   }
 
