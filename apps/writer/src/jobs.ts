@@ -8,11 +8,11 @@ const PROPAGATION = 'profile-propagation'
 const DIRECTORY_SWEEP_MS = 60_000
 
 /** The background work of the active writer: profiles on their way to rooms, tables whose rows go by age. */
-export async function startJobs(
+export function startJobs(
   context: ProcessContext,
   parts: { readonly db: Database; readonly databaseUrl: string; readonly fenced: FencedTransactions; readonly rooms: RoomsWriter },
-): Promise<{ readonly onMemberFieldChanged: (userId: string) => void; stop(): Promise<void> }> {
-  const { log, metrics, clock, config, instance } = context
+): { readonly onMemberFieldChanged: (userId: string) => void; stop(): Promise<void> } {
+  const { log, metrics, clock, config, instance, lifecycle } = context
   const { db, fenced, rooms } = parts
   const jobs = new Jobs({ url: parts.databaseUrl, log, metrics, clock, applicationName: instance })
   const propagation = new ProfilePropagation({
@@ -38,13 +38,22 @@ export async function startJobs(
     const stale = await rooms.keeper.sweep(signal)
     if (stale > 0) log.info({ stale }, 'entries of the room directory were behind their rooms')
   })
-  await jobs.start()
   const ring = () => {
     jobs
       .enqueue(PROPAGATION, {}, { dedupeKey: 'all' })
       .catch((err) => log.warn({ err }, 'a changed profile waits for the next start or change'))
   }
-  // What a predecessor left undone stands in its table.
-  ring()
-  return { onMemberFieldChanged: ring, stop: () => jobs.stop() }
+  // Not waited for: they import and connect for a second on a busy machine, in which a new writer should serve.
+  const started = jobs.start().then(
+    // What a predecessor left undone stands in its table.
+    () => ring(),
+    (error: unknown) => lifecycle.fail(error),
+  )
+  return {
+    onMemberFieldChanged: ring,
+    async stop() {
+      await started
+      await jobs.stop()
+    },
+  }
 }

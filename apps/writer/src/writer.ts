@@ -121,7 +121,7 @@ export async function activate(
     onUnsettled: (error) => lifecycle.fail(error),
   })
   const reads = accountReads({ db, rooms: rooms.rooms, memberships: new MembershipsReader(db) })
-  const jobs = await startJobs(context, { db, databaseUrl: parts.databaseUrl, fenced, rooms })
+  const jobs = startJobs(context, { db, databaseUrl: parts.databaseUrl, fenced, rooms })
   ringForProfiles = jobs.onMemberFieldChanged
   showAccounts(metrics, { authenticator, hasher: accounts.hasher })
   const uia = new UserInteractiveAuth(

@@ -54,7 +54,7 @@ export interface StreamWriterOptions<All extends StreamSet> {
 export interface Reservation {
   /** Ascending. */
   readonly ids: readonly number[]
-  /** The epoch fence and the stored position: the last statements of the transaction, in one round trip with its commit. */
+  /** The epoch fence and the stored position, for the transaction: one round trip with its commit. */
   positionStatements(): BoundSql[]
   /** After the commit: rows of the reserved stream and of those that share its positions. Announces without waiting. */
   complete(committed: readonly Committed[]): void

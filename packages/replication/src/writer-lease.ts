@@ -7,6 +7,9 @@ import type { WriterIdentity } from './stored-positions.ts'
 /** A standby asks for the lock about this often, less often the longer it has waited, and never in step with others (R40). */
 const pollMs = 250
 const slowestPollMs = 500
+/** Once a holder's connections were told to end, their lock is free within moments: so often and so soon it is asked for then. */
+const quickPolls = 10
+const quickPollMs = 20
 /** Missed heartbeats for this long: the holder is ended. */
 const staleMs = 3000
 const reconnectMs = 500
@@ -106,6 +109,7 @@ export class WriterLease {
     const { clock, name, log } = this.#options
     let seen: string | null | undefined
     let seenAt = clock.monotonic()
+    let quick = 0
     for (let polls = 0; ; polls++) {
       signal.throwIfAborted()
       const [answer] = await session.query(tryLock, [name])
@@ -118,11 +122,12 @@ export class WriterLease {
       } else if (clock.monotonic() - seenAt >= staleMs) {
         await this.#end(session)
         seenAt = clock.monotonic()
-        continue
+        quick = quickPolls
       }
       // The last poll before the holder counts as gone comes no later than then.
       const left = staleMs - (clock.monotonic() - seenAt)
-      await this.#pause(Math.min(jittered(Math.min(pollMs * (1 + polls / 100), slowestPollMs)), left), signal)
+      const usual = Math.min(jittered(Math.min(pollMs * (1 + polls / 100), slowestPollMs)), left)
+      await this.#pause(quick-- > 0 ? quickPollMs : usual, signal)
     }
   }
 

@@ -154,8 +154,7 @@ export class CommitLoop {
   async #commitBatch(taken: Waiting[]): Promise<void> {
     // A head may have gone stale while its submissions waited: what was built on a failed event fails with it.
     const batch = taken.filter((waiting) => {
-      const { head, with: other } = waiting.submission
-      if (!head.stale && other?.head.stale !== true) return true
+      if (!isStale(waiting)) return true
       this.#fail(waiting, new NotCommitted('built on an event that was not committed', { alone: false, cause: undefined }))
       return false
     })
@@ -228,6 +227,11 @@ export class CommitLoop {
     for (const waiting of batch) {
       this.#fail(waiting, unreachable ? error : new NotCommitted('the batch was not committed', { alone, cause: error }))
     }
+    if (!unreachable) return
+    // What was built on the batch meanwhile would be tried again, and meet the same: it is told so at once.
+    const waiting = this.#waiting
+    this.#waiting = waiting.filter((one) => !isStale(one))
+    for (const one of waiting) if (isStale(one)) this.#fail(one, error)
   }
 
   #fail(waiting: Waiting, error: unknown): void {
@@ -237,6 +241,11 @@ export class CommitLoop {
     }
     waiting.reject(error)
   }
+}
+
+/** It stands on an event that was not committed. */
+function isStale({ submission }: Waiting): boolean {
+  return submission.head.stale || submission.with?.head.stale === true
 }
 
 /** The submissions of a batch, each room's part for itself. */
