@@ -35,13 +35,15 @@ export class ReceiveRig {
   readonly graph: EventGraphReader
   readonly options: ReceiverOptions
   readonly receiver: Receiver
+  readonly #others: readonly SignedPeer[]
   #rooms = 0
 
-  private constructor(rooms: RoomsRig, changed: Partial<ReceiverOptions>) {
+  private constructor(rooms: RoomsRig, changed: Partial<ReceiverOptions>, others: readonly SignedPeer[]) {
+    this.#others = others
     this.rooms = rooms
     const { db } = rooms.database
     this.graph = new EventGraphReader(db)
-    this.keys = new PeerKeys([this.one, this.two, this.home])
+    this.keys = new PeerKeys(this.peers)
     const { stateKeys, eventNids, stateGroups } = rooms.writerOptions
     this.options = {
       heads: rooms.heads,
@@ -61,8 +63,10 @@ export class ReceiveRig {
     this.receiver = new Receiver(this.options)
   }
 
-  static async start(changed: Partial<ReceiverOptions> = {}): Promise<ReceiveRig> {
-    return new ReceiveRig(await RoomsRig.start(), changed)
+  /** @param options.peers further servers */
+  static async start(options: Partial<ReceiverOptions> & { peers?: readonly SignedPeer[] } = {}): Promise<ReceiveRig> {
+    const { peers = [], ...changed } = options
+    return new ReceiveRig(await RoomsRig.start(), changed, peers)
   }
 
   async stop(): Promise<void> {
@@ -70,7 +74,7 @@ export class ReceiveRig {
   }
 
   get peers(): SignedPeer[] {
-    return [this.one, this.two, this.home]
+    return [this.one, this.two, this.home, ...this.#others]
   }
 
   /** A room of a peer that this server was given whole, with a user of this server in it. */

@@ -90,14 +90,14 @@ export class PeerRoom {
     },
   ): PeerRoom {
     const version = requireRoomVersion(options.version)
-    const content: JsonObject = { room_version: version.id }
+    // From room version 12 on the same create event is the same room.
+    const content: JsonObject = { room_version: version.id, 'test.name': options.name ?? 'room' }
     if (!version.implicitCreator) content.creator = creator
     const draftRoom = new PeerRoom({ ...options, roomId: `!${options.name ?? 'room'}:${serverNameOf(creator)}` })
     const draft: PeerDraft = { type: 'm.room.create', sender: creator, stateKey: '', content, prev: [] }
     const pdu = draftRoom.build(draft, new StateMap())
     const roomId = version.roomIdIsCreateHash ? `!${eventIdOf(pdu, version).slice(1)}` : draftRoom.roomId
     const room = new PeerRoom({ ...options, roomId })
-    room.#count = 1
     room.observe(pdu)
     room.join(creator)
     const users: JsonObject = version.privilegedCreators ? {} : { [creator]: 100 }
@@ -120,6 +120,17 @@ export class PeerRoom {
   /** The events' JSON, in the order given; all of them, oldest first, otherwise. */
   pdus(eventIds: Iterable<string> = this.events.keys()): JsonValue[] {
     return [...eventIds].map((id) => this.get(id).pdu as unknown as JsonValue)
+  }
+
+  /** The sender of the create event. */
+  get creator(): string {
+    const [create] = this.events.values()
+    return create?.pdu.sender ?? ''
+  }
+
+  /** Whether an event that nobody has yet is allowed: by its auth events, and by the state before it. */
+  allows(pdu: Pdu): boolean {
+    return this.#isAllowed(pdu, eventIdOf(pdu, this.version), authEventIds(pdu), this.stateAfter(prevEventIds(pdu)))
   }
 
   /** Makes an event and adds it to the graph. */
@@ -159,7 +170,8 @@ export class PeerRoom {
         prevEvents: prev.map((id) => this.#reference(id)),
         depth: draft.depth ?? 1 + Math.max(0, ...prev.map((id) => this.events.get(id)?.pdu.depth ?? 0)),
         redacts: version.contentRedacts ? undefined : draft.redacts,
-        eventId: version.eventFormat === 1 ? `$${this.#count++}_${this.roomId.slice(1).split(':')[0]}:${server}` : undefined,
+        eventId:
+          version.eventFormat === 1 ? `$${this.events.size}_${this.#count++}_${this.roomId.slice(1).split(':')[0]}:${server}` : undefined,
       },
       signer.signer,
     )

@@ -1,5 +1,5 @@
 import type { StateReader } from '@weft/storage'
-import type { StateDelta } from '../state-delta.ts'
+import { applyDelta, type StateDelta } from '../state-delta.ts'
 import { StateGroupChain } from '../state-groups.ts'
 
 /** A state of a room: that of a group, with what lies over it and is in no group yet. */
@@ -18,6 +18,13 @@ export function entriesAt({ chain, delta }: StateAt, keys: readonly number[]): M
     if (event !== undefined && event !== 0) found.set(key, event)
   }
   return found
+}
+
+/** All of a state. */
+export function wholeState({ chain, delta }: StateAt): StateDelta {
+  const state = chain.state()
+  if (delta !== undefined) applyDelta(state, delta)
+  return state
 }
 
 /** Chains of state groups of lately, bounded in bytes: the tips of forks are asked for with each of their events. */

@@ -23,6 +23,13 @@ const PREV_EVENTS_A_TIME = 100
 const EVENTS_A_TIME = 100
 const MAX_ROUNDS = 50
 
+/** A state by the word of another server. */
+export interface GivenState {
+  readonly state: StateDelta
+  /** Keys of it that have a number only in memory. */
+  readonly newKeys: ReadonlyArray<{ readonly nid: number; readonly type: string; readonly stateKey: string }>
+}
+
 /** Stores events known only as a part of auth chains and states. */
 export type StoreOutliers = (events: readonly ReceivedEvent[]) => Promise<void>
 
@@ -93,8 +100,8 @@ export class MissingEvents {
    * The states after these prev events, by what the source says of them. Those it says nothing usable about are left out.
    * The events of such a state are each allowed by their auth events; that they stand together there is the source's word.
    */
-  async statesAfter(prevIds: readonly string[]): Promise<Map<string, StateDelta>> {
-    const states = new Map<string, StateDelta>()
+  async statesAfter(prevIds: readonly string[]): Promise<Map<string, GivenState>> {
+    const states = new Map<string, GivenState>()
     for (const prevId of prevIds.slice(0, this.#limits.gaps)) {
       const stateIds = await this.#ask(async () => (await this.#source.stateIdsBefore(this.#head.roomId, prevId)) ?? [])
       if (stateIds.length === 0 || stateIds.length > this.#limits.authEvents) continue
@@ -145,19 +152,23 @@ export class MissingEvents {
     return absent
   }
 
-  async #stateOf(stateIds: readonly string[], prevId: string): Promise<StateDelta | undefined> {
+  async #stateOf(stateIds: readonly string[], prevId: string): Promise<GivenState | undefined> {
     const state: StateDelta = new Map()
+    const newKeys: Array<{ nid: number; type: string; stateKey: string }> = []
     const known = [...stateIds, prevId].flatMap((id) => this.#index.get(id) ?? []).filter((event) => this.#mayBeState(event))
     await this.#stateKeys.prepare(known.map(({ row }) => [row.type, row.stateKey as string] as const))
     let hasCreate = false
     for (const { row } of known) {
-      const key = this.#stateKeys.known(row.type, row.stateKey as string) as number
+      const { type } = row
+      const stateKey = row.stateKey as string
+      const key = this.#stateKeys.known(type, stateKey) as number
+      if (this.#stateKeys.isUnwritten(type, stateKey)) newKeys.push({ nid: key, type, stateKey })
       const before = state.get(key)
       if (before !== undefined && row.eventId !== prevId) return undefined
       state.set(key, row.eventNid)
-      if (row.type === 'm.room.create') hasCreate = true
+      if (type === 'm.room.create') hasCreate = true
     }
-    return hasCreate ? state : undefined
+    return hasCreate ? { state, newKeys } : undefined
   }
 
   #mayBeState({ row }: KnownEvent): boolean {

@@ -3,14 +3,14 @@ import { eventGraphWriter, type GraphEventRow, isStorableId } from '@weft/storag
 import { authDepthOver } from '../append-event.ts'
 import type { IdSource } from '../ids.ts'
 import { keptContent, type RoomHead, type StateEntry } from '../room-head.ts'
-import type { StateDelta } from '../state-delta.ts'
 import { StateGroupChain } from '../state-groups.ts'
 import { CurrentState } from './current-state.ts'
 import type { EventIndex } from './event-index.ts'
 import type { HeldGate } from './gate.ts'
-import { entriesAt, type StateAt } from './group-states.ts'
+import { entriesAt, type StateAt, wholeState } from './group-states.ts'
 import { allowedByAuthEvents, allowedByState } from './judge.ts'
 import { KnownEvent } from './known-event.ts'
+import type { GivenState } from './missing-events.ts'
 import type { PlacedEvent, PlacedEvents } from './placed-events.ts'
 import type { ReceivedEvent } from './read-pdu.ts'
 import { Redactions, redactedId } from './redactions.ts'
@@ -32,7 +32,7 @@ export interface PlacingTools extends StateTools {
 export interface Arrival {
   readonly event: ReceivedEvent
   /** The states after prev events that are not to be had. */
-  readonly given: readonly StateDelta[]
+  readonly given: readonly GivenState[]
 }
 
 /** What became of an event. */
@@ -83,7 +83,7 @@ export class Placing {
     await this.#turns.rest()
     const { event } = arrival
     const before = await this.#stateBefore(arrival)
-    const { placement, authEvents } = await this.#judge(event, before)
+    const { placement, authEvents } = await this.#judge(arrival, before)
     const accepted = placement.outcome === 'accepted'
     const { type, state_key: stateKey } = event.pdu
     const stored = this.#index.get(event.eventId)
@@ -175,11 +175,13 @@ export class Placing {
     for (const id of this.#holes) if (!isStorableId(id)) this.#holes.delete(id)
     const [only] = groups
     if (given.length === 0 && groups.size === 1) return this.#states.ofGroup(only as number)
-    if (groups.size + given.length > 0) return (await this.#states.resolve([...groups], given, undefined)).state
+    for (const { newKeys } of given) this.#states.addKeys(newKeys)
+    const wholes = given.map(({ state }) => state)
+    if (groups.size + given.length > 0) return (await this.#states.resolve([...groups], wholes, undefined)).state
     return { chain: StateGroupChain.empty(), delta: undefined, size: 0 }
   }
 
-  async #judge(event: ReceivedEvent, before: StateAt): Promise<{ placement: Placement; authEvents: KnownEvent[] }> {
+  async #judge({ event, given }: Arrival, before: StateAt): Promise<{ placement: Placement; authEvents: KnownEvent[] }> {
     const { version } = this.#head
     const { view } = event
     const authEvents = event.authIds.flatMap((id) => this.#index.get(id) ?? [])
@@ -195,6 +197,12 @@ export class Placing {
 
     if (this.#current.authWaits) await this.#current.settle(this.#lastInTimeline())
     verdict = this.#head.stateSize === 0 ? ALLOWED : allowedByState(version, view, this.#head)
+    if (!verdict.ok && given.length > 0) {
+      // Behind a hole in the history somebody may have joined: the event's own past belongs to the room that it is judged by.
+      const groups = new Set(this.#current.extremities.map(({ stateGroup }) => stateGroup as number))
+      const { state } = await this.#states.resolve([...groups], [wholeState(before)], undefined)
+      verdict = allowedByState(version, view, await this.#views.judging(view, state))
+    }
     return { placement: { outcome: verdict.ok ? 'accepted' : 'soft-failed', verdict }, authEvents }
   }
 

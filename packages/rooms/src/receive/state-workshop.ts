@@ -101,6 +101,11 @@ export class StateWorkshop {
     this.keys.set(stateKeyNid, { nid: stateKeyNid, type: row.type, stateKey: row.stateKey as string })
   }
 
+  /** Enters keys that were numbered for the batch. */
+  addKeys(keys: Iterable<{ readonly nid: number; readonly type: string; readonly stateKey: string }>): void {
+    for (const key of keys) this.keys.set(key.nid, key)
+  }
+
   /** The number of a key, given where it has none. */
   async keyNid({ type, stateKey, stateKeyNid }: Pick<ResolvedKey, 'type' | 'stateKey' | 'stateKeyNid'>): Promise<number> {
     if (stateKeyNid !== undefined) return stateKeyNid
@@ -124,7 +129,9 @@ export class StateWorkshop {
   #writeHeads({ chain }: StateAt): void {
     if (chain.stateGroup === undefined || chain.stateGroup !== this.#head.groups.stateGroup) return
     const row = this.#head.takeUnwrittenGroup()
-    if (row !== undefined) this.groups.push(row)
+    if (row === undefined) return
+    this.groups.push(row)
+    this.#made.set(row.stateGroup, chain)
   }
 
   async #append(state: StateAt, change: StateDelta, size: number): Promise<StateGroupChain> {

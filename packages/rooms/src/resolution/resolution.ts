@@ -35,7 +35,7 @@ export interface ResolvedChange extends ResolvedKey {
 }
 
 export interface Resolution {
-  /** The group among those given that differs least; absent where nothing but states without group were given. */
+  /** The reference where nothing changes, else the group among those given that differs least; absent where none was given. */
   readonly base: number | undefined
   /** What has to change in `base`. */
   readonly delta: readonly ResolvedKey[]

@@ -130,14 +130,17 @@ class ResolutionJob {
     const resolvedAt = (key: number) => resolved.get(key) ?? baseAt(key)
     const differing = (overlay: ReadonlyMap<number, number>) =>
       [...keys].filter((key) => (overlay.get(key) ?? baseAt(key)) !== resolvedAt(key))
-    let least: { readonly group: number; readonly keys: readonly number[] } | undefined
-    for (const [index, group] of named.entries()) {
-      const found = differing(overlays[index] as ReadonlyMap<number, number>)
-      if (least === undefined || found.length < least.keys.length) least = { group, keys: found }
-    }
-    const { reference } = this.#request
+    const { reference, groups } = this.#request
     const overlay = reference === undefined ? undefined : (overlays[named.indexOf(reference)] as ReadonlyMap<number, number>)
     const changed = overlay === undefined ? [] : differing(overlay)
+    let least: { readonly group: number; readonly keys: readonly number[] } | undefined
+    if (reference !== undefined && changed.length === 0) least = { group: reference, keys: [] }
+    else {
+      for (const [index, group] of groups.entries()) {
+        const found = differing(overlays[index] as ReadonlyMap<number, number>)
+        if (least === undefined || found.length < least.keys.length) least = { group, keys: found }
+      }
+    }
     const deltaKeys = least?.keys ?? [...new Set([...keys, ...base.keys()])].filter((key) => resolvedAt(key) !== 0)
 
     const nids = new Set([...deltaKeys, ...changed].map(resolvedAt).filter((nid) => nid !== 0))
