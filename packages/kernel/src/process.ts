@@ -83,7 +83,8 @@ async function begin(options: StartOptions, context: ProcessContext, lifecycle: 
     const { host, port } = healthAddress(config)
     health = await startHealthServer({ host, port, lifecycle, metrics })
     lifecycle.onStop('health server', health.close)
-    context.log.info({ url: `http://${host.includes(':') ? `[${host}]` : host}:${health.port}` }, 'health server listens')
+    const url = `http://${host.includes(':') ? `[${host}]` : host}:${health.port}`
+    context.log.info({ url, pid: process.pid }, 'health server listens')
   }
   await options.compose(context)
   return { context, health, lifecycle, stop: (reason = 'asked to') => lifecycle.stop(reason) }
