@@ -27,6 +27,14 @@ export function weft(args: readonly string[], options: WeftOptions = {}): Promis
   return new Weft(args, options).ended
 }
 
+const running = new Set<Weft>()
+
+/** Ends what a test that failed has left running. */
+export async function endAll(): Promise<void> {
+  for (const one of running) one.signal('SIGTERM')
+  await Promise.all([...running].map((one) => one.ended))
+}
+
 /** A folder of a test's own that the embedded PostgreSQL can reach. */
 export function temporaryFolder(): { readonly path: string; remove(): Promise<void> } {
   const path = mkdtempSync(join(tmpdir(), 'weft-cli-'))
@@ -50,6 +58,7 @@ export class Weft {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.pid = this.#child.pid as number
+    running.add(this)
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.#out += text
       this.#tell()
@@ -60,6 +69,7 @@ export class Weft {
     })
     this.ended = new Promise((resolve) =>
       this.#child.once('close', (code) => {
+        running.delete(this)
         resolve({ code, out: this.#out, err: this.#err })
         this.#tell()
       }),
