@@ -9,6 +9,7 @@ export { type PeerDraft, type PeerEvent, PeerRoom, type PeerState } from './peer
 export { PeerSource } from './peer-source.ts'
 export { postgresBinaries, startPostgres, type TestServer } from './postgres.ts'
 export { type Figures, parseMetrics } from './prometheus.ts'
+export { Dice, type GrowOptions, growRoom } from './random-room.ts'
 export { RedisUnavailable, redisProgram, startRedis, type TestRedis } from './redis.ts'
 export { BuiltRoom, type EventDraft, type EventPositions, RoomBuilder, type WrittenEvent } from './room-builder.ts'
 export { PeerKeys, SignedPeer } from './signed-peer.ts'
