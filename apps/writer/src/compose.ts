@@ -1,28 +1,45 @@
 import { registry } from '@weft/api'
 import { addressOf, BucketRateLimiter, Door, endpointLimits } from '@weft/http'
 import type { Compose, ProcessContext } from '@weft/kernel'
+import type { Signer } from '@weft/matrix'
 import { type Backplane, isUnavailable, redisBackplane, WriterLease } from '@weft/replication'
 import { type Database, openDatabase } from '@weft/storage'
 import { loadSigner } from './signing-key.ts'
 import { type ActiveWriter, activate } from './writer.ts'
 
+export { loadSigner } from './signing-key.ts'
 export type { ActiveWriter } from './writer.ts'
+
+/** What a writer stands on. */
+export interface WriterParts {
+  readonly db: Database
+  readonly backplane: Backplane
+  readonly signer: Signer
+}
 
 /** The writer as a process of its own: standby until the lease is its own, then the one process that writes. */
 export const compose: Compose = async (context) => {
-  const { config, clock, log, metrics, lifecycle, instance } = context
+  const { config, clock, log, metrics } = context
   if (config.redis === undefined) throw new Error('a writer of its own announces through Redis: set `redis` in the configuration')
-  const db = openDatabase(context)
+  await composeWriter(context, {
+    db: openDatabase(context),
+    backplane: await redisBackplane({ url: config.redis.url, serverName: config.server_name, clock, log, metrics }),
+    signer: await loadSigner(config),
+  })
+}
+
+/** The same over parts that are given to it, and are stopped with it. */
+export async function composeWriter(context: ProcessContext, parts: WriterParts): Promise<void> {
+  const { config, lifecycle, instance } = context
+  const { db, backplane } = parts
   lifecycle.onStop('PostgreSQL', () => db.close())
-  const backplane = await redisBackplane({ url: config.redis.url, serverName: config.server_name, clock, log, metrics })
   lifecycle.onStop('backplane', () => backplane.stop())
   const door = new Door(context)
   const port = await door.listen({ host: config.process.bind_address, port: config.process.port, xForwarded: false })
   const address = addressOf(context, port)
   const presence = backplane.discovery.announce({ instance, class: 'writer', address, state: 'standby' })
-  const role = await runWriter(context, {
-    db,
-    backplane,
+  const role = runWriter(context, {
+    ...parts,
     onActive(writer) {
       door.open({
         registry,
@@ -48,13 +65,12 @@ export const compose: Compose = async (context) => {
 }
 
 /** The writer's part in a process: waits for the lease, becomes the writer, ends the process when the lease is lost. */
-export async function runWriter(
+export function runWriter(
   context: ProcessContext,
-  parts: { readonly db: Database; readonly backplane: Backplane; readonly onActive: (writer: ActiveWriter) => void },
-): Promise<{ readonly active: Promise<void>; stop(): Promise<void> }> {
+  parts: WriterParts & { readonly onActive: (writer: ActiveWriter) => void },
+): { readonly active: Promise<void>; stop(): Promise<void> } {
   const { config, clock, log, lifecycle, instance } = context
-  const { db, backplane } = parts
-  const signer = await loadSigner(config)
+  const { db, backplane, signer } = parts
   const standingBy = new AbortController()
   let writer: ActiveWriter | undefined
   const active = (async () => {
