@@ -23,7 +23,7 @@ type Count = (typeof countNames)[number]
 const run = promisify(execFile)
 const folder = join(root, 'packages', 'matrix', 'test', 'oracle')
 const requirements = join(folder, 'requirements.txt')
-/** Rooms that one pair of processes makes and compares: enough that Python's 2 s of start are few, and that a batch ends in time on a busy machine. */
+/** Rooms that one pair of processes makes and compares: many beside Python's 2 s of start, few enough to end in time on a busy machine. */
 const BATCH = 500
 
 /** Event auth and state resolution of random rooms, beside Synapse's own. */
