@@ -6,6 +6,7 @@ import { type Database, MembershipsReader } from '@weft/storage'
 const PROPAGATION = 'profile-propagation'
 /** What was noted and lost with a process is listed after at most so long. */
 const DIRECTORY_SWEEP_MS = 60_000
+const ERASURE_MS = 5 * 60_000
 
 /** The background work of the active writer: profiles on their way to rooms, tables whose rows go by age. */
 export function startJobs(
@@ -38,6 +39,13 @@ export function startJobs(
     const stale = await rooms.keeper.sweep(signal)
     if (stale > 0) log.info({ stale }, 'entries of the room directory were behind their rooms')
   })
+  const keepMs = config.redaction_retention_period
+  if (keepMs !== null) {
+    jobs.every('redaction-erasure', ERASURE_MS, async ({ signal }) => {
+      const erased = await rooms.erasure.run(keepMs, signal)
+      if (erased > 0) log.info({ erased }, 'redacted events whose time has passed have lost their text')
+    })
+  }
   const ring = () => {
     jobs
       .enqueue(PROPAGATION, {}, { dedupeKey: 'all' })

@@ -9,6 +9,7 @@ import {
   IdBlocks,
   MembershipsReader,
   type Queryable,
+  RedactedEventsReader,
   RelationsReader,
   RoomDirectoryReader,
   RoomsReader,
@@ -28,6 +29,7 @@ import { type Buckets, type InviteLimits, InviteRules } from './invite-rules.ts'
 import { Memberships, type Profiles } from './memberships.ts'
 import { Messages } from './messages.ts'
 import { roomMetrics } from './metrics.ts'
+import { RedactionErasure } from './redaction-erasure.ts'
 import { RelationRules } from './relation-rules.ts'
 import { RoomPublication } from './room-publication.ts'
 import { RoomUpgrade } from './room-upgrade.ts'
@@ -70,6 +72,7 @@ export interface RoomsWriter {
   /** Keeps the room directory's entries, and is to be asked to sweep now and then. */
   readonly keeper: DirectoryKeeper
   readonly publication: RoomPublication
+  readonly erasure: RedactionErasure
   /** Resolves when all events that were taken are committed or refused. */
   drained(): Promise<void>
 }
@@ -190,6 +193,7 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
     }),
     rooms,
     keeper,
+    erasure: new RedactionErasure({ redacted: new RedactedEventsReader(db), db: fenced, clock }),
     publication: new RoomPublication({ writer, rooms, keeper, db: fenced }),
     upgrade: new RoomUpgrade({ writer, rooms, events, directory, profiles, succession, environment }),
     async drained() {

@@ -102,8 +102,11 @@ const placeOutliers = sql(
 )
 const setRedactedBy = sql(
   'events.setRedactedBy',
-  `UPDATE events e SET redacted_by = r.by FROM unnest($1::bigint[], $2::bigint[]) AS r(nid, by)
-   WHERE e.event_nid = r.nid AND e.redacted_by IS NULL`,
+  `WITH done AS (
+     UPDATE events e SET redacted_by = r.by FROM unnest($1::bigint[], $2::bigint[]) AS r(nid, by)
+     WHERE e.event_nid = r.nid AND e.redacted_by IS NULL RETURNING e.event_nid)
+   INSERT INTO redacted_events (event_nid, redacted_ts) SELECT event_nid, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM done
+   ON CONFLICT (event_nid) DO NOTHING`,
 )
 const clearExtremities = sql('events.clearExtremities', 'DELETE FROM event_forward_extremities WHERE room_nid = ANY($1::bigint[])')
 const insertExtremities = sql(
@@ -234,6 +237,7 @@ export const eventsWriter = {
       events.map((e) => e.rejectionReason ?? null),
     ],
   }),
+  /** Lets redactions take effect, and has the events' texts erased later. */
   setRedactedBy: (redactions: ReadonlyArray<{ redactsNid: number; eventNid: number }>): BoundSql => ({
     sql: setRedactedBy,
     values: [redactions.map((r) => r.redactsNid), redactions.map((r) => r.eventNid)],

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { rateLimits } from './sections/rate-limits.ts'
 import { registration } from './sections/registration.ts'
+import { rooms } from './sections/rooms.ts'
 import { secrets } from './sections/secrets.ts'
 import { logging, network, server } from './sections/server.ts'
 import { stores } from './sections/stores.ts'
@@ -15,6 +16,7 @@ export const configGroups = [
     about: 'None of them has a default, and each has a `_path` variant that names a file which holds it.',
     settings: secrets,
   },
+  { title: 'Rooms', about: 'What holds for all rooms.', settings: rooms },
   { title: 'Registration and login', about: 'Who may have an account, and how people prove who they are.', settings: registration },
   {
     title: 'Rate limits',
@@ -25,7 +27,16 @@ export const configGroups = [
 ] as const
 
 /** The one definition of every setting: types, defaults, manual, sample and JSON Schema come from here. */
-export const configSchema = z.strictObject({ ...server, ...network, ...stores, ...secrets, ...registration, ...rateLimits, ...logging })
+export const configSchema = z.strictObject({
+  ...server,
+  ...network,
+  ...stores,
+  ...secrets,
+  ...rooms,
+  ...registration,
+  ...rateLimits,
+  ...logging,
+})
 
 type Written = 'internal_secret_path' | 'worker_replication_secret_path' | 'worker_replication_secret' | 'registration_shared_secret_path'
 
