@@ -65,8 +65,8 @@ describe('jobs', () => {
     await jobs.enqueue('profile', { userId: '@c:d', n: 2 })
     expect(await second).toEqual({ userId: '@c:d', n: 2 })
     await jobs.stop()
-    expect(await metrics.value('weft_jobs_finished_total', { job: 'profile', outcome: 'done' })).toBe(2)
-    expect(await metrics.value('weft_job_duration_seconds', { job: 'profile' })).toBe(2)
+    expect(await metrics.value('weft_jobs_finished_total', { name: 'profile', outcome: 'done' })).toBe(2)
+    expect(await metrics.value('weft_job_duration_seconds', { name: 'profile' })).toBe(2)
   })
 
   test('a job that fails is tried again', async () => {

@@ -78,6 +78,8 @@ describe('definitions', () => {
     expect(() => defineMetrics({ a: { ...base, type: 'gauge', name: 'weft_a_total' } })).toThrow(/end in _total/)
     expect(() => defineMetrics({ a: { ...base, type: 'gauge', name: 'weftA' } })).toThrow(/lower case/)
     expect(() => defineMetrics({ a: { ...base, type: 'gauge', name: 'weft_a', buckets: [1] } })).toThrow(/only a histogram/)
+    for (const label of ['job', 'instance', 'le', 'quantile'])
+      expect(() => defineMetrics({ a: { ...base, type: 'gauge', name: 'weft_a', labels: ['state', label] } })).toThrow(/reserved/)
   })
 
   test('that contradict each other are refused', () => {
@@ -98,7 +100,7 @@ test('a process shows itself', async () => {
   const end = observeProcess(metrics, { class: 'sync', instance: 'sync-1', version: '0' })
   const text = await metrics.text()
   end()
-  expect(text).toContain('weft_process_info{class="sync",instance="sync-1",version="0"} 1')
+  expect(text).toContain('weft_process_info{class="sync",process="sync-1",version="0"} 1')
   for (const name of [
     'process_cpu_seconds_total',
     'process_resident_memory_bytes',
@@ -107,6 +109,6 @@ test('a process shows itself', async () => {
   ]) {
     expect(Number(new RegExp(`^${name} (.+)$`, 'm').exec(text)?.[1])).toBeGreaterThan(0)
   }
-  for (const quantile of ['0.5', '0.99', '1'])
-    expect(text).toMatch(new RegExp(`^nodejs_eventloop_delay_seconds\\{quantile="${quantile}"\\} \\d`, 'm'))
+  for (const percentile of [50, 99, 100])
+    expect(text).toMatch(new RegExp(`^nodejs_eventloop_delay_seconds\\{percentile="${percentile}"\\} \\d`, 'm'))
 })

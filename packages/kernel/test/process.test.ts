@@ -67,7 +67,7 @@ describe('runProcess', () => {
     const ready = await fetch(`${url}/ready`)
     expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready', parts: { sync: true } }])
     const metrics = await fetch(`${url}/metrics`)
-    expect(await metrics.text()).toContain(`weft_process_info{class="sync",instance="${instance}"`)
+    expect(await metrics.text()).toContain(`weft_process_info{class="sync",process="${instance}"`)
     expect([(await fetch(`${url}/`)).status, (await fetch(`${url}/health`, { method: 'POST' })).status]).toEqual([404, 405])
     child.kill('SIGTERM')
     const { code, messages } = await ended

@@ -6,13 +6,13 @@ export const jobMetrics = defineMetrics({
     type: 'counter',
     name: 'weft_jobs_finished_total',
     help: 'Background jobs that ended, by name and outcome (done, failed, stopped).',
-    labels: ['job', 'outcome'],
+    labels: ['name', 'outcome'],
   },
   seconds: {
     type: 'histogram',
     name: 'weft_job_duration_seconds',
     help: 'How long background jobs ran.',
-    labels: ['job'],
+    labels: ['name'],
     buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300],
   },
 })

@@ -172,8 +172,8 @@ export class Jobs {
       outcome = signal.aborted ? 'stopped' : 'failed'
       throw error
     } finally {
-      this.#instruments.finished.inc({ job: name, outcome })
-      this.#instruments.seconds.observe({ job: name }, (this.#options.clock.monotonic() - started) / 1000)
+      this.#instruments.finished.inc({ name, outcome })
+      this.#instruments.seconds.observe({ name }, (this.#options.clock.monotonic() - started) / 1000)
     }
   }
 

@@ -18,6 +18,9 @@ export type MetricDefinitions = Readonly<Record<string, MetricDefinition>>
 
 const NAME = /^[a-z][a-z0-9_]*$/
 
+/** Prometheus gives the first two to every target, and stores ours as `exported_job`; the others belong to histograms and summaries. */
+const RESERVED_LABELS: readonly string[] = ['job', 'instance', 'le', 'quantile']
+
 /**
  * States the metrics of a package, in the one place from which instruments and docs/metrics.md come.
  * Throws when a name breaks Prometheus's habits.
@@ -27,6 +30,8 @@ export function defineMetrics<const Definitions extends MetricDefinitions>(defin
     if (!NAME.test(name) || labels.some((label) => !NAME.test(label)))
       throw new Error(`metric ${name}: names are lower case with underscores`)
     if ((type === 'counter') !== name.endsWith('_total')) throw new Error(`metric ${name}: counters, and only they, end in _total`)
+    const reserved = labels.find((label) => RESERVED_LABELS.includes(label))
+    if (reserved !== undefined) throw new Error(`metric ${name}: the label ${reserved} is reserved`)
     if (buckets && type !== 'histogram') throw new Error(`metric ${name}: only a histogram has buckets`)
   }
   return definitions

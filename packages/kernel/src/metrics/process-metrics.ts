@@ -9,7 +9,7 @@ export const processMetrics = defineMetrics({
     type: 'gauge',
     name: 'weft_process_info',
     help: 'Always 1; the labels say which process this is.',
-    labels: ['class', 'instance', 'version'],
+    labels: ['class', 'process', 'version'],
   },
   cpu: {
     type: 'counter',
@@ -38,7 +38,7 @@ export const processMetrics = defineMetrics({
     type: 'gauge',
     name: 'nodejs_eventloop_delay_seconds',
     help: 'Delay of the event loop since the last reading.',
-    labels: ['quantile'],
+    labels: ['percentile'],
   },
 })
 
@@ -54,7 +54,7 @@ export function observeProcess(
   const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS })
   delay.enable()
   let lastUtilization = performance.eventLoopUtilization()
-  gauges.info.set(identity, 1)
+  gauges.info.set({ class: identity.class, process: identity.instance, version: identity.version }, 1)
   const ends = [
     gauges.cpu.sample(() => {
       const { user, system } = process.cpuUsage()
@@ -81,13 +81,13 @@ export function observeProcess(
 }
 
 /** How much later than asked ticks came, since the last reading. */
-function readDelay(delay: ReturnType<typeof monitorEventLoopDelay>): (readonly [{ quantile: string }, number])[] {
+function readDelay(delay: ReturnType<typeof monitorEventLoopDelay>): (readonly [{ percentile: number }, number])[] {
   const late = (nanoseconds: number): number =>
     Number.isFinite(nanoseconds) && delay.count > 0 ? Math.max(0, nanoseconds / 1e9 - DELAY_RESOLUTION_MS / 1000) : 0
   const values = [
-    [{ quantile: '0.5' }, late(delay.percentile(50))],
-    [{ quantile: '0.99' }, late(delay.percentile(99))],
-    [{ quantile: '1' }, late(delay.max)],
+    [{ percentile: 50 }, late(delay.percentile(50))],
+    [{ percentile: 99 }, late(delay.percentile(99))],
+    [{ percentile: 100 }, late(delay.max)],
   ] as const
   delay.reset()
   return [...values]
