@@ -57,3 +57,26 @@ describe.each([...roomVersions.keys()])('room version %s', (version) => {
     }
   })
 })
+
+test('(R14) forks that take too much to resolve are left out, and the room goes on', async () => {
+  const tight = await ReceiveRig.start({ pool: { limits: { maxNodes: 5, maxEvents: 5 } } })
+  try {
+    const room = await tight.remoteRoom('11')
+    const tip = room.tips[0] as string
+    const alice = tight.one.user('alice')
+    const topic = (x: number, prev: string) => room.add({ type: 'm.room.topic', sender: alice, stateKey: '', content: { x }, prev: [prev] })
+    const [main, side] = [topic(1, tip), topic(2, tip)]
+    const onSide = room.message(alice, 'on the side', { prev: [side.eventId] })
+    const outcomes = (received: ReadonlyArray<{ outcome: string }>) => received.map(({ outcome }) => outcome)
+    expect(outcomes(await tight.receive(room, [main.eventId]))).toEqual(['accepted'])
+    const later = room.message(alice, 'later', { prev: [main.eventId] })
+    const received = await tight.receive(room, [side.eventId, onSide.eventId, later.eventId], undefined)
+    expect(outcomes(received)).toEqual(['unavailable', 'unavailable', 'accepted'])
+    expect(received[0]).toMatchObject({ rule: 'state.exceeded' })
+    expect(await tight.stored(side.eventId)).toBeUndefined()
+    await tight.rooms.text('@local:weft.test', room.roomId, 'and on')
+    expect(await tight.rooms.bodies('@local:weft.test', room.roomId)).toEqual(['later', 'and on'])
+  } finally {
+    await tight.stop()
+  }
+})

@@ -1,9 +1,10 @@
-import { DEFAULT_RESOLUTION_LIMITS, type JsonValue, joinPdu, requireRoomVersion } from '@weft/matrix'
+import { systemClock } from '@weft/kernel'
+import { type JsonValue, joinPdu, requireRoomVersion } from '@weft/matrix'
 import { EventGraphReader, type GraphEventRow, IdBlocks, sql } from '@weft/storage'
 import { PeerKeys, PeerRoom, PeerSource, type PeerState, SignedPeer } from '@weft/testkit'
 import { type Received, Receiver, type ReceiverOptions } from '../src/index.ts'
 import { GroupStates } from '../src/receive/group-states.ts'
-import { resolveStates } from '../src/resolution/resolve-states.ts'
+import { ResolverPool, type ResolverPoolOptions } from '../src/resolution/resolver-pool.ts'
 import { stateOfGroup } from '../src/state-groups.ts'
 import { RoomsRig } from './rig.ts'
 
@@ -33,18 +34,25 @@ export class ReceiveRig {
   readonly home = new SignedPeer('weft.test', { seed: Buffer.alloc(32, 7) })
   readonly keys: PeerKeys
   readonly graph: EventGraphReader
+  readonly resolver: ResolverPool
   readonly options: ReceiverOptions
   readonly receiver: Receiver
   readonly #others: readonly SignedPeer[]
   #rooms = 0
 
-  private constructor(rooms: RoomsRig, changed: Partial<ReceiverOptions>, others: readonly SignedPeer[]) {
+  private constructor(
+    rooms: RoomsRig,
+    changed: Partial<ReceiverOptions>,
+    others: readonly SignedPeer[],
+    pool: Partial<ResolverPoolOptions>,
+  ) {
     this.#others = others
     this.rooms = rooms
     const { db } = rooms.database
     this.graph = new EventGraphReader(db)
     this.keys = new PeerKeys(this.peers)
     const { stateKeys, eventNids, stateGroups } = rooms.writerOptions
+    this.resolver = new ResolverPool({ connection: rooms.database.connection, applicationName: 'test', clock: systemClock, ...pool })
     this.options = {
       heads: rooms.heads,
       loop: rooms.loop,
@@ -55,7 +63,7 @@ export class ReceiveRig {
       stateGroups,
       roomNids: new IdBlocks(db, 'room_nid_seq', 10),
       groupStates: new GroupStates(rooms.state, 4 * 1024 * 1024),
-      resolver: { resolve: (request, signal) => resolveStates(this.graph, request, DEFAULT_RESOLUTION_LIMITS, signal) },
+      resolver: this.resolver,
       keys: this.keys,
       signal: new AbortController().signal,
       ...changed,
@@ -64,12 +72,15 @@ export class ReceiveRig {
   }
 
   /** @param options.peers further servers */
-  static async start(options: Partial<ReceiverOptions> & { peers?: readonly SignedPeer[] } = {}): Promise<ReceiveRig> {
-    const { peers = [], ...changed } = options
-    return new ReceiveRig(await RoomsRig.start(), changed, peers)
+  static async start(
+    options: Partial<ReceiverOptions> & { peers?: readonly SignedPeer[]; pool?: Partial<ResolverPoolOptions> } = {},
+  ): Promise<ReceiveRig> {
+    const { peers = [], pool = {}, ...changed } = options
+    return new ReceiveRig(await RoomsRig.start(), changed, peers, pool)
   }
 
   async stop(): Promise<void> {
+    await this.resolver.close()
     await this.rooms.stop()
   }
 
