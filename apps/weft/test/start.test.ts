@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { freePort } from '@weft/testkit'
 import { parse } from 'yaml'
-import { type Ended, endAll, gone, isRunning, temporaryFolder, Weft, weft } from './weft.ts'
+import { type Ended, endAll, gone, isRunning, processesOf, temporaryFolder, Weft, weft } from './weft.ts'
 
 interface Answer {
   readonly status: number
@@ -207,6 +207,7 @@ describe('a start again', () => {
     const ended = await first.stop()
     expect([ended.code, ended.err]).toEqual([0, ''])
     expect(isRunning(postgres)).toBe(false)
+    expect(processesOf(path)).toEqual([])
     const second = launch()
     await second.says(/To stop:/)
     expect(second.out).not.toContain('is new')

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmodSync, mkdtempSync, readFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -130,6 +130,20 @@ export function isRunning(pid: number): boolean {
     // The kernel has no entry for a process that is gone.
     return false
   }
+}
+
+/** Processes whose command line names a folder: all that a weft with its data there has started. */
+export function processesOf(folder: string): string[] {
+  const found: string[] = []
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      if (words.includes(folder)) found.push(`${pid} ${words}`)
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return found
 }
 
 /** Resolves once none of the processes runs. The test's time limit is the bound. */
