@@ -72,7 +72,7 @@ export async function openSync(
   const sync = new SyncService({
     engine,
     reader,
-    aggregations: { relations: new RelationsReader(db), events: new EventsReader(db) },
+    aggregations: { relations: new RelationsReader(db), events: new EventsReader(db), rooms: new RoomsReader(db) },
     filters: new FiltersReader(db),
     streams: new ReplicaClock(replica),
     clock,

@@ -176,7 +176,7 @@ export class RoomReads {
   async show(access: RoomAccess, rows: readonly ClientEventRow[]): Promise<string[]> {
     const { userId } = access.view
     const viewer = { userId, ignored: () => this.ignoredUsers(userId) }
-    const readers = { relations: this.#relations, events: this.#events }
+    const readers = { relations: this.#relations, events: this.#events, rooms: this.#rooms }
     const events = rows.map((row) => aggregatedEvent(access, row))
     return this.#texts(access, rows, await aggregateRelations(readers, events, viewer))
   }

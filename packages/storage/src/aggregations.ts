@@ -1,13 +1,15 @@
-import { isJsonObject, type JsonObject, own, quoteJson, type RoomVersion, relationOf } from '@weft/matrix'
+import { isJsonObject, type JsonObject, own, quoteJson, type RoomVersion, relationOf, requireRoomVersion } from '@weft/matrix'
 import { clientEvents, contentOf } from './client-events.ts'
 import type { ClientEventRow, EventsReader } from './events.ts'
 import type { Parent, RelationsReader } from './relations.ts'
+import type { RoomsReader } from './rooms.ts'
 
 /** An event that is shown, as far as what relates to it depends on it. */
 export interface AggregatedEvent extends Parent {
   readonly stateKey: string | undefined
   readonly redacted: boolean
-  readonly version: RoomVersion
+  /** Of its room; read where the caller does not know it. */
+  readonly version: RoomVersion | undefined
   /** Named in the events that are quoted, where the answer names the room in each event. */
   readonly roomId: string | undefined
   content(): JsonObject
@@ -26,7 +28,10 @@ export interface AggregationViewer {
 export interface AggregationReaders {
   readonly relations: RelationsReader
   readonly events: EventsReader
+  readonly rooms: RoomsReader
 }
+
+type Known = AggregatedEvent & { readonly version: RoomVersion }
 
 const SUMMED_UP = ['m.replace', 'm.reference', 'm.thread'] as const
 /** The latest event of a thread has what relates to it too, but is no thread itself. */
@@ -55,11 +60,16 @@ async function aggregate(
   types: readonly string[],
 ): Promise<Map<string, string>> {
   // Spec: state events do not currently receive bundled aggregations.
-  const parents = new Map(events.filter((event) => event.stateKey === undefined).map((event) => [event.eventId, event]))
-  const kinds = await readers.relations.kinds([...parents.values()], types)
+  const asked = events.filter((event) => event.stateKey === undefined)
+  const kinds = await readers.relations.kinds(asked, types)
   if (kinds.length === 0) return new Map()
+  const related = new Set(kinds.map((kind) => kind.parentId))
+  const parents = await withVersions(
+    readers,
+    asked.filter((event) => related.has(event.eventId)),
+  )
   const of = (type: string) =>
-    kinds.flatMap(({ parentId, relationType }) => (relationType === type ? [parents.get(parentId) as AggregatedEvent] : []))
+    kinds.flatMap(({ parentId, relationType }) => (relationType === type ? [parents.get(parentId) as Known] : []))
   const ignored = await viewer.ignored()
   const parts = await Promise.all([
     replacementsOf(readers, of('m.replace'), ignored),
@@ -75,10 +85,10 @@ async function aggregate(
 }
 
 /** Spec: client-server API, "Validity of replacement events", "Server-side aggregation of m.replace relationships". */
-async function replacementsOf(readers: AggregationReaders, events: readonly AggregatedEvent[], ignored: ReadonlySet<string>) {
+async function replacementsOf(readers: AggregationReaders, events: readonly Known[], ignored: ReadonlySet<string>) {
   const editable = events.filter((event) => !event.redacted && relationOf(event.content())?.relType !== 'm.replace')
   const latest = await readers.relations.replacements(editable)
-  const shown: Array<readonly [AggregatedEvent, ClientEventRow]> = []
+  const shown: Array<readonly [Known, ClientEventRow]> = []
   for (const event of editable) {
     const row = latest.get(event.eventId)
     if (row === undefined || ignored.has(row.sender) || !event.sees(row)) continue
@@ -102,12 +112,7 @@ async function referencesOf(readers: AggregationReaders, events: readonly Aggreg
 }
 
 /** Spec: client-server API, "Server-side aggregation of m.thread relationships". */
-async function threadsOf(
-  readers: AggregationReaders,
-  events: readonly AggregatedEvent[],
-  ignored: ReadonlySet<string>,
-  viewer: AggregationViewer,
-) {
+async function threadsOf(readers: AggregationReaders, events: readonly Known[], ignored: ReadonlySet<string>, viewer: AggregationViewer) {
   const byId = new Map(events.map((event) => [event.eventId, event]))
   const threads = await readers.relations.threads(events, [...ignored], viewer.userId)
   const rows = await readers.events.byNids(threads.map((thread) => thread.latestNid))
@@ -138,12 +143,12 @@ async function threadsOf(
 /** Quotes one event for each parent, in the form that the parent itself is shown in. */
 async function quote(
   readers: AggregationReaders,
-  pairs: ReadonlyArray<readonly [parent: AggregatedEvent, row: ClientEventRow]>,
-  wrap: (text: string, parent: AggregatedEvent) => string,
+  pairs: ReadonlyArray<readonly [parent: Known, row: ClientEventRow]>,
+  wrap: (text: string, parent: Known) => string,
   relations?: ReadonlyMap<string, string>,
 ): Promise<Map<string, string>> {
   const texts = new Map<string, string>()
-  const versions = new Map<RoomVersion, Array<readonly [AggregatedEvent, ClientEventRow]>>()
+  const versions = new Map<RoomVersion, Array<readonly [Known, ClientEventRow]>>()
   for (const pair of pairs) {
     const same = versions.get(pair[0].version)
     if (same === undefined) versions.set(pair[0].version, [pair])
@@ -162,7 +167,16 @@ async function quote(
   return texts
 }
 
-function childOf(root: AggregatedEvent, row: ClientEventRow): AggregatedEvent {
+/** The events by id, with their rooms' versions. */
+async function withVersions(readers: AggregationReaders, events: readonly AggregatedEvent[]): Promise<Map<string, Known>> {
+  const missing = new Set(events.filter((event) => event.version === undefined).map((event) => event.roomNid))
+  const rooms = new Map((await readers.rooms.byNids([...missing])).map((room) => [room.roomNid, room.roomVersion]))
+  return new Map(
+    events.map((event) => [event.eventId, { ...event, version: event.version ?? requireRoomVersion(rooms.get(event.roomNid) ?? '') }]),
+  )
+}
+
+function childOf(root: Known, row: ClientEventRow): AggregatedEvent {
   const { version, roomId, until, sees } = root
   const { eventId, roomNid, sender, type, stateKey } = row
   const content = () => contentOf(row, version, false)

@@ -4,7 +4,7 @@
  */
 import { systemClock } from '@weft/kernel'
 import type { CurrentStateDeltasRow, EventsRow } from '@weft/replication'
-import { EventsReader, type Queryable, RelationsReader, SyncReader } from '@weft/storage'
+import { EventsReader, type Queryable, RelationsReader, RoomsReader, SyncReader } from '@weft/storage'
 import { EventStore, type Positions, SyncEngine, SyncService } from '../src/index.ts'
 
 const members = Number(process.argv[2] ?? 100)
@@ -31,7 +31,7 @@ const engine = new SyncEngine({ store: new EventStore(reader.events, 8 * 1024 * 
 const service = new SyncService({
   engine,
   reader,
-  aggregations: { relations: new RelationsReader(db), events: new EventsReader(db) },
+  aggregations: { relations: new RelationsReader(db), events: new EventsReader(db), rooms: new RoomsReader(db) },
   filters: { get: async () => undefined },
   streams: { now: () => now, waitFor: async () => true, everHandedOut: async () => now.events },
   clock: systemClock,

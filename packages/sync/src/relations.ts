@@ -13,15 +13,14 @@ export function loadRelations(works: readonly RoomWork[], scope: SyncScope, read
 }
 
 async function readRelations(works: readonly RoomWork[], scope: SyncScope, readers: AggregationReaders): Promise<void> {
-  const events = works.flatMap((work) => work.timeline.flatMap((event) => aggregatedEvent(work, event) ?? []))
+  const events = works.flatMap((work) => work.timeline.map((event) => aggregatedEvent(work, event)))
   const viewer = { userId: scope.userId, ignored: async () => scope.ignored }
   const relations = await aggregateRelations(readers, events, viewer)
   if (relations.size > 0) for (const work of works) work.relations = relations
 }
 
-function aggregatedEvent(work: RoomWork, event: TimelineEvent): AggregatedEvent | undefined {
+function aggregatedEvent(work: RoomWork, event: TimelineEvent): AggregatedEvent {
   const { version, facts } = event
-  if (version === undefined) return undefined
   const { eventId, roomNid, sender, type, stateKey } = facts
   return {
     eventId,

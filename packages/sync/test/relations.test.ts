@@ -20,9 +20,11 @@ const relationsOf = (events: readonly ClientEvent[] | undefined, eventId: string
 
 test('a limited timeline shows what relates to its events, and one without a gap does not', async () => {
   const [a, b] = ['@rel-a:test', '@rel-b:test']
+  const device = await world.device(process, b)
+  await device.sync()
+  // A room that this process has learned of by the stream alone: nobody has read its version.
   const room = await world.rooms.room(a)
   await room.join(b)
-  const device = await world.device(process, b)
   await world.settle()
   await device.sync({ json: LIMIT })
   for (let i = 0; i < 5; i++) await room.message(a, `${i}`)

@@ -14,7 +14,7 @@ import {
   toDeviceStream,
   typingStream,
 } from '@weft/replication'
-import { type Database, EventsReader, FiltersReader, RelationsReader, SyncReader, sql } from '@weft/storage'
+import { type Database, EventsReader, FiltersReader, RelationsReader, RoomsReader, SyncReader, sql } from '@weft/storage'
 import { type BuiltRoom, RoomBuilder, type TestDatabase, testDatabase } from '@weft/testkit'
 import type { EngineLimits } from '../src/index.ts'
 import { EventStore, ReplicaClock, SyncEngine, type SyncObserver, type SyncRequest, SyncService, syncReactions } from '../src/index.ts'
@@ -173,7 +173,7 @@ export class World implements AsyncDisposable {
     const service = new SyncService({
       engine,
       reader,
-      aggregations: { relations: new RelationsReader(db), events: new EventsReader(db) },
+      aggregations: { relations: new RelationsReader(db), events: new EventsReader(db), rooms: new RoomsReader(db) },
       filters: new FiltersReader(db),
       streams: new ReplicaClock(replica),
       clock: this.#clock,

@@ -65,9 +65,15 @@ function kind(schema: SettingSchema): string {
   if (schema.const !== undefined) return `\`${String(schema.const)}\``
   if (schema.anyOf) return [...new Set(schema.anyOf.map(kind))].join(' or ')
   return (
-    { string: 'text', boolean: '`true` or `false`', integer: 'whole number', number: 'number', array: 'list', object: 'section' }[
-      schema.type ?? ''
-    ] ?? 'any value'
+    {
+      string: 'text',
+      boolean: '`true` or `false`',
+      integer: 'whole number',
+      number: 'number',
+      array: 'list',
+      object: 'section',
+      null: '`null`',
+    }[schema.type ?? ''] ?? 'any value'
   )
 }
 

@@ -1,0 +1,4 @@
+import { rooms } from './rooms.ts'
+
+rooms('rooms, single', { layout: 'single' })
+rooms('rooms, split', { layout: 'split' })
