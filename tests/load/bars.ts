@@ -1,4 +1,5 @@
 import { Conversation } from './conversation.ts'
+import { firstStart } from './first-start.ts'
 import { cpuPer, loadgen, losses, probe, type Report } from './loadgen.ts'
 import { cpuSeconds, pause, pssMb, Server } from './rig.ts'
 
@@ -13,6 +14,9 @@ export interface Bar {
 }
 
 export const bars = {
+  firstStart: { name: 'first npm start on a clean clone, until it answers', issue: '3.1', unit: 's', limit: 90 },
+  secondStart: { name: 'second npm start, until it answers', issue: '3.1', unit: 's', limit: 3 },
+  startLeft: { name: 'npm start: processes left after Ctrl-C', issue: '3.1', unit: '', limit: 0 },
   sendCpu: { name: 'send, 50 rooms × 32: CPU per event, all processes', issue: '3.3', unit: 'ms', limit: 1.0 },
   sendLost: { name: 'send: events lost or doubled', issue: '3.3', unit: '', limit: 0 },
   sendP50: { name: 'sequential send p50', issue: '3.3', unit: 'ms', limit: 2 },
@@ -58,6 +62,16 @@ export async function splitBars(): Promise<Figures> {
     }
   } finally {
     await server.stop()
+  }
+}
+
+/** Bars of README's first command, on a clean clone with empty stores and caches. */
+export async function startBars(): Promise<Figures> {
+  const starts = await firstStart()
+  return {
+    firstStart: starts.first.answered,
+    secondStart: starts.second.answered,
+    startLeft: Object.values(starts).reduce((sum, { left }) => sum + left.length, 0),
   }
 }
 

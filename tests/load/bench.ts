@@ -2,7 +2,7 @@ import { generateKeyPairSync, sign } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type Bar, type BarName, bars, type Figures, singleBars, splitBars } from './bars.ts'
+import { type Bar, type BarName, bars, type Figures, singleBars, splitBars, startBars } from './bars.ts'
 
 /** `pnpm bench [--save]`: every performance bar of every issue so far, beside the last committed figures. */
 const file = join(import.meta.dirname, '..', '..', 'docs', 'bench', 'figures.json')
@@ -14,7 +14,7 @@ const signUs = signatureMicroseconds()
 process.stdout.write(
   `An ed25519 signature costs ${signUs.toFixed(0)} µs here, ${(signUs / REFERENCE_SIGN_US).toFixed(1)} times what it does on the machine that the bars were set on.\n`,
 )
-const figures: Figures = { ...(await singleBars()), ...(await splitBars()) }
+const figures: Figures = { ...(await startBars()), ...(await singleBars()), ...(await splitBars()) }
 
 const rows = (Object.entries(bars) as Array<[BarName, Bar]>).map(([key, bar]) => {
   const figure = figures[key]
