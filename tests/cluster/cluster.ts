@@ -4,10 +4,13 @@ import { redisProgram, TestCluster, type TestClusterOptions } from '@weft/testki
 
 const main = join(import.meta.dirname, '..', '..', 'apps', 'weft', 'src', 'main.ts')
 const tortured = join(import.meta.dirname, 'tortured.ts')
+const mortalWriter = join(import.meta.dirname, 'mortal-writer.ts')
 
 export interface ClusterOptions extends Omit<TestClusterOptions, 'program'> {
   /** Followers get announcements late, twice, out of order or not at all. */
   readonly torture?: boolean
+  /** Writers die where an event tells them to (mortal-writer.ts). */
+  readonly mortal?: boolean
 }
 
 /** A cluster of the real programs: `weft start`, or `weft run CLASS` for each process. */
@@ -16,6 +19,7 @@ export function startCluster(options: ClusterOptions): Promise<TestCluster> {
     ...options,
     program(of, configPath) {
       if (options.torture && (of === 'single' || of === 'sync')) return [tortured, of, configPath]
+      if (options.mortal && of === 'writer') return [mortalWriter, configPath]
       return of === 'single' ? [main, 'start', '--config', configPath] : [main, 'run', of, '--config', configPath]
     },
   })
