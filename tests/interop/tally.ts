@@ -20,10 +20,6 @@ export class Tally {
     process.stdout.write(`FAILED ${step}: ${why}\n`)
   }
 
-  get hasFailed(): boolean {
-    return this.#failed.length > 0
-  }
-
   /** Ends the count with the line that .ci/run reads. @returns whether all is well */
   finish(): boolean {
     for (const step of this.#open) {
@@ -33,6 +29,12 @@ export class Tally {
     this.#open.clear()
     process.stdout.write(`\n${this.#passed} passed, ${this.#failed.length} failed\n`)
     return this.#passed > 0 && this.#failed.length === 0
+  }
+
+  /** Ends the count where none of the steps can be taken on this machine. */
+  skip(why: string): false {
+    process.stdout.write(`SKIPPED: ${why}\n\n0 passed, 0 failed, ${this.#open.size} skipped\n`)
+    return false
   }
 
   #close(step: string): void {
