@@ -54,7 +54,7 @@ class MortalDatabase extends Database {
 function mortalSigner(signer: LocalSigner): LocalSigner {
   return {
     ...signer,
-    sign(bytes) {
+    sign(bytes: Uint8Array) {
       if (isDoom('validated', Buffer.from(bytes).toString())) process.nextTick(die)
       return signer.sign(bytes)
     },
