@@ -37,7 +37,7 @@ export function sendError(response: ServerResponse, reply: ErrorReply, envelope:
 
 /** What is still read and thrown away of a body that was refused. */
 const LINGER_BYTES = 1024 * 1024
-const LINGER_MS = 1000
+const LINGER_MS = 5000
 
 /**
  * Writes an error to a request whose body was not read to its end, and closes the connection after it. Closing at once would

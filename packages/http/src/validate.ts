@@ -1,5 +1,5 @@
-import { type JsonObject, MatrixError, own } from '@weft/matrix'
-import type { z } from 'zod'
+import { isJsonObject, type JsonObject, MatrixError, own, RawNumber } from '@weft/matrix'
+import { z } from 'zod'
 import { containsNul } from './body.ts'
 import type { RawBody } from './endpoint.ts'
 import { queryShapeOf } from './registry.ts'
@@ -13,6 +13,8 @@ import { queryShapeOf } from './registry.ts'
 export function validateBody<Schema extends z.ZodType>(schema: Schema, body: RawBody): z.output<Schema> {
   // The columns behind these keys are `text`, which has no NUL. Event content comes as a raw body and is stored escaped.
   if (containsNul(body)) throw new MatrixError('M_BAD_JSON', 'The body contains NUL (\\u0000)')
+  const number = numberForObject(schema, body.value, [])
+  if (number !== undefined) throw new MatrixError('M_BAD_JSON', `${formatPath(number)}: expected object, received number`)
   const result = schema.safeParse(body.value)
   if (result.success) return result.data
   const issue = result.error.issues[0] as z.core.$ZodIssue
@@ -21,6 +23,21 @@ export function validateBody<Schema extends z.ZodType>(schema: Schema, body: Raw
     throw new MatrixError(issue.path.length === 1 ? 'M_MISSING_PARAM' : 'M_BAD_JSON', `${place} is missing`)
   }
   throw new MatrixError(isTypeIssue(issue) ? 'M_BAD_JSON' : 'M_INVALID_PARAM', `${place}: ${issue.message}`)
+}
+
+/** Where a number that JavaScript cannot keep stands for an object: zod takes it for one, without any of its keys. */
+function numberForObject(schema: z.core.$ZodType, value: unknown, path: readonly string[]): readonly string[] | undefined {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault) {
+    return numberForObject(schema.def.innerType, value, path)
+  }
+  if (!(schema instanceof z.ZodObject)) return undefined
+  if (value instanceof RawNumber) return path
+  if (!isJsonObject(value)) return undefined
+  for (const key of Object.keys(schema.shape)) {
+    const found = numberForObject(schema.shape[key], own(value, key), [...path, key])
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 function isTypeIssue(issue: z.core.$ZodIssue): boolean {
