@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from '@jest/globals'
+
+const root = join(import.meta.dirname, '..', '..')
+const inForce = ['R03', 'R24', 'R31', 'R32', 'R33', 'R34', 'R40', 'R41', 'R42', 'R43', 'R44', 'R45']
+
+/** The files that docs/security-cases.md names for each case. */
+const listed = new Map(
+  [...readFileSync(join(root, 'docs', 'security-cases.md'), 'utf8').matchAll(/^\| ([RH]\d+) \|.*\| ([^|]*) \|$/gm)].map(
+    ([, name = '', files = '']) => [name, [...files.matchAll(/`([^`]+)`/g)].map(([, file]) => file as string)] as const,
+  ),
+)
+
+test.each(inForce)('%s is listed with a test', (name) => {
+  expect(listed.get(name)?.length ?? 0).toBeGreaterThan(0)
+})
+
+test.each([...listed].flatMap(([name, files]) => files.map((file) => [name, file] as const)))(
+  '%s is named by a test of %s',
+  (name, file) => {
+    const titles = readFileSync(join(root, file), 'utf8').matchAll(/\b(?:test|describe)(?:\.each\([\s\S]*?\))?\(\s*(['"`])(.*?)\1,/g)
+    expect([...titles].some(([, , title = '']) => new RegExp(`\\b${name}\\b`).test(title))).toBe(true)
+  },
+)
