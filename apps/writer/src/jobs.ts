@@ -1,8 +1,10 @@
-import { accountsRetention, type FencedTransactions, type MemberProfile, ProfilePropagation } from '@weft/accounts'
+import { type FencedTransactions, type MemberProfile, ProfilePropagation } from '@weft/accounts'
 import { Jobs, type ProcessContext } from '@weft/kernel'
 import type { RoomsWriter } from '@weft/rooms'
-import { type Database, MembershipsReader } from '@weft/storage'
+import { type Database, MembershipsReader, retentionRules, sweepExpired } from '@weft/storage'
 
+/** How often old rows are looked for. */
+const RETENTION_MS = 3_600_000
 const PROPAGATION = 'profile-propagation'
 /** What was noted and lost with a process is listed after at most so long. */
 const DIRECTORY_SWEEP_MS = 60_000
@@ -29,10 +31,10 @@ export function startJobs(
     log,
   })
   jobs.define(PROPAGATION, ({ signal }) => propagation.run(signal))
-  for (const { name, everyMs, run } of accountsRetention({ fenced, clock, uiaLifetimeMs: config.ui_auth.session_timeout })) {
-    jobs.every(name, everyMs, async ({ signal }) => {
-      const rows = await run(signal)
-      if (rows > 0) log.info({ job: name, rows }, 'rows whose time has passed are deleted')
+  for (const rule of retentionRules({ uiaSessionMs: config.ui_auth.session_timeout })) {
+    jobs.every(`retention.${rule.table}`, RETENTION_MS, async ({ signal }) => {
+      const rows = await sweepExpired(fenced, rule, clock.now(), { signal })
+      if (rows > 0) log.info({ table: rule.table, rows }, 'rows whose time has passed are deleted')
     })
   }
   jobs.every('room-directory', DIRECTORY_SWEEP_MS, async ({ signal }) => {

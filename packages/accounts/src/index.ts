@@ -29,7 +29,6 @@ export { StoredReceiptEvents } from './receipt-events.ts'
 export { type ReceiptEvent, type ReceiptEvents, Receipts } from './receipts.ts'
 export { Registration, type RegistrationSettings } from './registration.ts'
 export type { NewRegistrationToken, RegistrationToken } from './registration-token-admin.ts'
-export { accountsRetention, type RetentionJob, type RetentionOptions } from './retention.ts'
 export {
   type AccountReads,
   type AccountReadsOptions,

@@ -7,6 +7,7 @@ import type { Clock, FencedTransactions } from './ports.ts'
 export interface RegistrationToken {
   readonly token: string
   readonly uses_allowed: number | null
+  /** Always 0: a use is taken in the transaction that makes the account. */
   readonly pending: number
   readonly completed: number
   /** ms since the epoch. */

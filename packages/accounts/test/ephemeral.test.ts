@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type JsonObject, parseJsonObject } from '@weft/matrix'
-import { accountsRetention, toDeviceLimits } from '../src/index.ts'
+import { toDeviceLimits } from '../src/index.ts'
 import { AccountsRig, device } from './rig.ts'
 
 let rig: AccountsRig
@@ -181,35 +181,6 @@ describe('typing', () => {
     await rig.accounts.typing.set(alice, room, true)
     await rig.accounts.typing.set(alice, room, false)
     expect(rig.rows('typing').at(-1)).toMatchObject({ userIds: [] })
-  })
-})
-
-describe('what serves for a while only', () => {
-  test('is deleted in batches when its time has passed', async () => {
-    const now = rig.clock.now()
-    let later = 0
-    const jobs = new Map(
-      accountsRetention({ fenced: rig.fenced, clock: { now: () => now + later }, uiaLifetimeMs: 1000 }).map((job) => [job.name, job]),
-    )
-    await rig.run('DELETE FROM request_txn_ids')
-    await rig.run(
-      `INSERT INTO request_txn_ids (key, inserted_ts) SELECT decode(lpad(to_hex(n), 8, '0'), 'hex'), $1 FROM generate_series(1, 5001) n`,
-      [now - 86_400_001],
-    )
-    await rig.run(`INSERT INTO request_txn_ids (key, inserted_ts) VALUES ('new', $1)`, [now])
-    await rig.run(`INSERT INTO event_txn_ids (key, event_nid, inserted_ts) VALUES ('old', 1, $1), ('new', 2, $2)`, [now - 86_400_001, now])
-    await rig.run(
-      `INSERT INTO ui_auth_sessions (session_id, creation_time, operation, request_hash) VALUES ('old', $1, '', ''), ('new', $2, '', '')`,
-      [now - 1001, now],
-    )
-    const changes = (await rig.run('SELECT 1 AS one FROM device_changes_stream')).length
-    expect(await jobs.get('retention.requestTxnIds')!.run()).toBe(5001)
-    expect(await jobs.get('retention.eventTxnIds')!.run()).toBe(1)
-    expect(await jobs.get('retention.uiaSessions')!.run()).toBe(1)
-    expect(await jobs.get('retention.deviceChanges')!.run()).toBe(0)
-    later = 7 * 86_400_000 + 1
-    expect(await jobs.get('retention.deviceChanges')!.run()).toBe(changes)
-    await expect(jobs.get('retention.deviceChanges')!.run(AbortSignal.abort(new Error('drain')))).rejects.toThrow('drain')
   })
 })
 

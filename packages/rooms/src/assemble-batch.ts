@@ -140,7 +140,7 @@ class Batch {
   #addEvent(head: RoomHead, event: PreparedEvent): void {
     const position = this.#ids[this.#next++] as number
     const { proposal, built, change, relation } = event
-    if (relation !== undefined) this.#addRelation(head, position, event.eventNid, relation)
+    if (relation !== undefined) this.#addRelation(head, position, { ...proposal, eventNid: event.eventNid }, relation)
     this.#events.push({
       eventNid: event.eventNid,
       roomNid: head.roomNid,
@@ -184,7 +184,7 @@ class Batch {
       target.push({ ...row, streamOrdering: position })
       if (event.redacts !== undefined) this.#redactions.push({ redactsNid: event.redacts.eventNid, eventNid: row.eventNid })
       if (position === undefined) continue
-      if (event.relation !== undefined) this.#addRelation(head, position, row.eventNid, event.relation)
+      if (event.relation !== undefined && row.redactedBy === undefined) this.#addRelation(head, position, row, event.relation)
       this.#rows.push(announcedPlaced(position, head, event))
       this.#texts.push(event.redactedBefore ? undefined : row.json)
     }
@@ -197,8 +197,13 @@ class Batch {
     this.#extra.push(...placed.statements)
   }
 
-  #addRelation({ roomNid }: RoomHead, streamOrdering: number, eventNid: number, { relType, eventId }: Relation): void {
-    this.#relations.push({ relatesToId: eventId, streamOrdering, eventNid, roomNid, relationType: relType })
+  #addRelation(
+    { roomNid }: RoomHead,
+    streamOrdering: number,
+    { eventNid, sender }: { readonly eventNid: number; readonly sender: string },
+    { relType, eventId }: Relation,
+  ): void {
+    this.#relations.push({ eventNid, relatesToId: eventId, streamOrdering, roomNid, relationType: relType, sender })
   }
 
   #addKey({ stateKeyNid, type, stateKey }: Pick<StateChange, 'stateKeyNid' | 'type' | 'stateKey'>): void {

@@ -1,4 +1,4 @@
-import { prunedJson, type RelationsReader } from '@weft/storage'
+import { type ClientEventRow, prunedJson, type RelationsReader } from '@weft/storage'
 import type { RoomReads } from './room-reads.ts'
 import { NEWEST, OLDEST, paginationToken } from './timeline-reads.ts'
 
@@ -26,6 +26,24 @@ export interface RelationsPage {
 const RECURSION_DEPTH = 3
 /** Events whose children `recurse` looks at. */
 const MAX_PARENTS = 5000
+
+interface Thread {
+  readonly root: ClientEventRow
+  readonly latest: number
+}
+
+interface ThreadsQuery {
+  readonly roomNid: number
+  readonly from: number
+  readonly until: number
+  readonly limit: number
+  readonly ignored: readonly string[]
+  readonly participant: string | undefined
+}
+
+/** Messages of threads that one page looks at, and that one statement reads: a page may come short, with a token to go on from. */
+const MAX_REPLIES = 50_000
+const REPLIES_AT_A_TIME = 1000
 
 /** Reads what relates to an event. Spec: client-server API, "Relationships API", "Querying threads in a room". */
 export class RelationReads {
@@ -67,17 +85,49 @@ export class RelationReads {
   ): Promise<RelationsPage> {
     const access = await this.#reads.access(userId, roomId)
     const until = access.until ?? NEWEST
-    const range = { from: Math.min(query.from ?? until, until), until, limit: query.limit }
     const ignored = await this.#reads.ignoredUsers(userId)
-    const participant = query.participated ? userId : undefined
-    const threads = await this.#relations.threadRoots(access.room.roomNid, range, [...ignored], participant)
+    const { threads, next } = await this.#threads({
+      roomNid: access.room.roomNid,
+      from: Math.min(query.from ?? until, until),
+      until,
+      limit: query.limit,
+      ignored: [...ignored],
+      participant: query.participated ? userId : undefined,
+    })
     const roots = threads.map(({ root }) => root).filter((root) => access.view.sees(root))
     // Spec: the root of an ignored user is returned redacted.
     const shown = roots.map((root) => (ignored.has(root.sender) ? { ...root, json: prunedJson(root, access.version) } : root))
-    const last = threads.at(-1)
-    return {
-      chunk: await this.#reads.show(access, shown),
-      nextBatch: last !== undefined && threads.length === query.limit ? paginationToken(last.latest - 1) : undefined,
+    return { chunk: await this.#reads.show(access, shown), nextBatch: next === undefined ? undefined : paginationToken(next) }
+  }
+
+  /**
+   * Threads by their latest event, which lies at or before `from`. Goes back through the messages of all threads: a thread is met
+   * first at its latest message, or, where that one does not count, listed once the walk has come to the one that does.
+   */
+  async #threads(query: ThreadsQuery): Promise<{ threads: Thread[]; next: number | undefined }> {
+    const { roomNid, from, until, limit, ignored, participant } = query
+    const met = new Set<string>()
+    const found: Thread[] = []
+    let at = from
+    for (let scanned = 0; scanned < MAX_REPLIES; scanned += REPLIES_AT_A_TIME) {
+      const replies = await this.#relations.threadReplies(roomNid, at, REPLIES_AT_A_TIME)
+      const roots = new Set(replies.map((reply) => reply.rootId).filter((rootId) => !met.has(rootId)))
+      for (const rootId of roots) met.add(rootId)
+      // One whose latest event is newer than `from` was on an earlier page.
+      for (const thread of await this.#relations.threadRoots(roomNid, [...roots], until, ignored, participant)) {
+        if (thread.latest <= from) found.push(thread)
+      }
+      found.sort((a, b) => b.latest - a.latest)
+      const end = replies.length < REPLIES_AT_A_TIME
+      at = end ? OLDEST : (replies.at(-1)?.position as number) - 1
+      const settled = found.filter((thread) => thread.latest > at)
+      if (settled.length >= limit) {
+        const threads = settled.slice(0, limit)
+        const more = !end || settled.length > limit
+        return { threads, next: more ? (threads.at(-1) as Thread).latest - 1 : undefined }
+      }
+      if (end) return { threads: settled, next: undefined }
     }
+    return { threads: found.filter((thread) => thread.latest > at), next: at }
   }
 }

@@ -104,7 +104,8 @@ const setRedactedBy = sql(
   'events.setRedactedBy',
   `WITH done AS (
      UPDATE events e SET redacted_by = r.by FROM unnest($1::bigint[], $2::bigint[]) AS r(nid, by)
-     WHERE e.event_nid = r.nid AND e.redacted_by IS NULL RETURNING e.event_nid)
+     WHERE e.event_nid = r.nid AND e.redacted_by IS NULL RETURNING e.event_nid),
+   parted AS (DELETE FROM event_relations r USING done d WHERE r.event_nid = d.event_nid)
    INSERT INTO redacted_events (event_nid, redacted_ts) SELECT event_nid, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM done
    ON CONFLICT (event_nid) DO NOTHING`,
 )
@@ -237,7 +238,7 @@ export const eventsWriter = {
       events.map((e) => e.rejectionReason ?? null),
     ],
   }),
-  /** Lets redactions take effect, and has the events' texts erased later. */
+  /** Lets redactions take effect: the events relate to nothing any more, and their texts are erased later. */
   setRedactedBy: (redactions: ReadonlyArray<{ redactsNid: number; eventNid: number }>): BoundSql => ({
     sql: setRedactedBy,
     values: [redactions.map((r) => r.redactsNid), redactions.map((r) => r.eventNid)],

@@ -1,5 +1,4 @@
 export * from './account-data.ts'
-export * from './account-retention.ts'
 export * from './aggregations.ts'
 export * from './client-events.ts'
 export { type Connection, type ConnectionParts, connectionUrl, withDatabase } from './connection.ts'

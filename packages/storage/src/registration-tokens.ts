@@ -3,13 +3,13 @@ import { type Queryable, sql, type Tx } from './sql.ts'
 const valid = sql<{ token: string }>(
   'registrationTokens.valid',
   `SELECT token FROM registration_tokens
-    WHERE token = $1 AND (expiry_time IS NULL OR expiry_time > $2) AND (uses_allowed IS NULL OR completed + pending < uses_allowed)`,
+    WHERE token = $1 AND (expiry_time IS NULL OR expiry_time > $2) AND (uses_allowed IS NULL OR completed < uses_allowed)`,
 )
 // The same condition again at the moment of use: two registrations may have found the last use free.
 const use = sql<{ token: string }>(
   'registrationTokens.use',
   `UPDATE registration_tokens SET completed = completed + 1
-    WHERE token = $1 AND (expiry_time IS NULL OR expiry_time > $2) AND (uses_allowed IS NULL OR completed + pending < uses_allowed)
+    WHERE token = $1 AND (expiry_time IS NULL OR expiry_time > $2) AND (uses_allowed IS NULL OR completed < uses_allowed)
 RETURNING token`,
 )
 const insert = sql<{ token: string }>(

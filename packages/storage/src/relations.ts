@@ -12,6 +12,7 @@ export interface RelationRow {
   readonly eventNid: number
   readonly roomNid: number
   readonly relationType: string
+  readonly sender: string
 }
 
 /** An event whose children are asked for. */
@@ -39,16 +40,14 @@ const CHILD_COLUMNS = CLIENT_EVENT_COLUMNS.split(',')
   .map((column) => `e.${column.trim()}`)
   .join(', ')
 const FROM_PARENTS = 'FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS p(event_id, room_nid, until)'
-const CHILDREN = `event_relations r JOIN events e ON e.event_nid = r.event_nid AND e.redacted_by IS NULL
-   WHERE r.relates_to_id = p.event_id AND r.room_nid = p.room_nid AND r.stream_ordering <= p.until`
+const OF_PARENT = 'r.relates_to_id = p.event_id AND r.room_nid = p.room_nid AND r.stream_ordering <= p.until'
 
 const insert = sql(
   'relations.insert',
-  `INSERT INTO event_relations (relates_to_id, stream_ordering, event_nid, room_nid, relation_type)
-   SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])`,
+  `INSERT INTO event_relations (event_nid, relates_to_id, stream_ordering, room_nid, relation_type, sender)
+   SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])`,
 )
-const childrenSelect = `SELECT ${CHILD_COLUMNS}
-   FROM event_relations r JOIN events e ON e.event_nid = r.event_nid AND e.redacted_by IS NULL
+const childrenSelect = `SELECT ${CHILD_COLUMNS} FROM event_relations r JOIN events e ON e.event_nid = r.event_nid
    WHERE r.relates_to_id = ANY($1::text[]) AND r.room_nid = $2
      AND ($3::text IS NULL OR r.relation_type = $3) AND ($4::text IS NULL OR e.type = $4)`
 const childrenBack = sql<ClientEventColumns>(
@@ -65,28 +64,26 @@ const descendants = sql<{ event_id: string }>(
      SELECT $1::text AS event_id, 0 AS depth
      UNION
      SELECT e.event_id, t.depth + 1 FROM tree t JOIN event_relations r ON r.relates_to_id = t.event_id AND r.room_nid = $2
-     JOIN events e ON e.event_nid = r.event_nid AND e.redacted_by IS NULL WHERE t.depth < $3)
+     JOIN events e ON e.event_nid = r.event_nid WHERE t.depth < $3)
    SELECT DISTINCT event_id FROM (SELECT event_id FROM tree LIMIT $4) found`,
 )
 const ofSender = sql<ClientEventColumns>(
   'relations.ofSender',
-  `SELECT ${CHILD_COLUMNS} FROM event_relations r JOIN events e ON e.event_nid = r.event_nid AND e.redacted_by IS NULL
-   WHERE r.relates_to_id = $1 AND r.room_nid = $2 AND r.relation_type = $3 AND e.sender = $4 AND e.type = $5`,
+  `SELECT ${CHILD_COLUMNS} FROM event_relations r JOIN events e ON e.event_nid = r.event_nid
+   WHERE r.relates_to_id = $1 AND r.room_nid = $2 AND r.relation_type = $3 AND r.sender = $4 AND e.type = $5`,
 )
 const kinds = sql<{ event_id: string; relation_type: string }>(
   'relations.kinds',
-  `SELECT DISTINCT p.event_id, r.relation_type ${FROM_PARENTS}
-   JOIN event_relations r ON r.relates_to_id = p.event_id AND r.room_nid = p.room_nid AND r.stream_ordering <= p.until
-   WHERE r.relation_type = ANY($4::text[])`,
+  `SELECT DISTINCT p.event_id, r.relation_type ${FROM_PARENTS} JOIN event_relations r ON ${OF_PARENT} WHERE r.relation_type = ANY($4::text[])`,
 )
-// The newest counts, whoever sent it where: that content is a replacement at all, the caller looks at.
+// Only that there is new content is asked for here; of what shape it is, the caller looks at.
 const replacements = sql<ClientEventColumns & { parent_id: string }>(
   'relations.replacements',
-  `SELECT w.event_id AS parent_id, n.*
-   FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) AS w(event_id, room_nid, until, sender, type)
+  `SELECT p.event_id AS parent_id, n.*
+   FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) AS p(event_id, room_nid, until, sender, type)
    CROSS JOIN LATERAL (
-     SELECT ${CHILD_COLUMNS} FROM (SELECT w.event_id, w.room_nid, w.until) p, ${CHILDREN} AND r.relation_type = 'm.replace'
-       AND e.sender = w.sender AND e.type = w.type AND e.state_key IS NULL
+     SELECT ${CHILD_COLUMNS} FROM event_relations r JOIN events e ON e.event_nid = r.event_nid
+     WHERE ${OF_PARENT} AND r.relation_type = 'm.replace' AND r.sender = p.sender AND e.type = p.type AND e.state_key IS NULL
        AND (e.type = 'm.room.encrypted' OR e.json LIKE '%"m.new_content"%')
      ORDER BY e.origin_server_ts DESC, e.event_id COLLATE "C" DESC LIMIT 1) n`,
 )
@@ -94,40 +91,39 @@ const references = sql<{ parent_id: string; event_id: string; stream_ordering: n
   'relations.references',
   `SELECT p.event_id AS parent_id, n.event_id, n.stream_ordering, n.type, n.state_key ${FROM_PARENTS}
    CROSS JOIN LATERAL (
-     SELECT e.event_id, e.stream_ordering, e.type, e.state_key FROM ${CHILDREN} AND r.relation_type = 'm.reference'
-       AND e.sender <> ALL($4::text[])
+     SELECT e.event_id, e.stream_ordering, e.type, e.state_key FROM event_relations r JOIN events e ON e.event_nid = r.event_nid
+     WHERE ${OF_PARENT} AND r.relation_type = 'm.reference' AND r.sender <> ALL($4::text[])
      ORDER BY r.stream_ordering LIMIT $5) n`,
 )
 const threads = sql<{ parent_id: string; members: number; latest_nid: number; participated: boolean }>(
   'relations.threads',
-  `SELECT p.event_id AS parent_id, n.members, n.latest_nid, n.participated ${FROM_PARENTS}
+  `SELECT p.event_id AS parent_id, n.members, n.participated, l.event_nid AS latest_nid ${FROM_PARENTS}
    CROSS JOIN LATERAL (
-     SELECT count(*) AS members, (array_agg(r.event_nid ORDER BY r.stream_ordering DESC))[1] AS latest_nid,
-       bool_or(e.sender = $5) AS participated
-     FROM ${CHILDREN} AND r.relation_type = 'm.thread' AND e.sender <> ALL($4::text[])) n
-   WHERE n.members > 0`,
+     SELECT count(*) AS members, bool_or(r.sender = $5) AS participated FROM event_relations r
+     WHERE ${OF_PARENT} AND r.relation_type = 'm.thread' AND r.sender <> ALL($4::text[])) n
+   CROSS JOIN LATERAL (
+     SELECT r.event_nid FROM event_relations r WHERE ${OF_PARENT} AND r.relation_type = 'm.thread' AND r.sender <> ALL($4::text[])
+     ORDER BY r.stream_ordering DESC LIMIT 1) l`,
+)
+const threadReplies = sql<{ relates_to_id: string; stream_ordering: number }>(
+  'relations.threadReplies',
+  `SELECT relates_to_id, stream_ordering FROM event_relations
+   WHERE room_nid = $1 AND relation_type = 'm.thread' AND stream_ordering <= $2 ORDER BY stream_ordering DESC LIMIT $3`,
 )
 const threadRoots = sql<ClientEventColumns & { latest_ordering: number }>(
   'relations.threadRoots',
-  `SELECT ${CHILD_COLUMNS}, l.stream_ordering AS latest_ordering
-   FROM (
-     SELECT r.relates_to_id, r.stream_ordering FROM event_relations r
-     JOIN events c ON c.event_nid = r.event_nid AND c.redacted_by IS NULL AND c.sender <> ALL($4::text[])
-     JOIN events o ON o.event_id = r.relates_to_id AND o.room_nid = r.room_nid
-     WHERE r.room_nid = $1 AND r.relation_type = 'm.thread' AND r.stream_ordering <= $2
-       AND NOT EXISTS (
-         SELECT FROM event_relations r2 JOIN events c2 ON c2.event_nid = r2.event_nid AND c2.redacted_by IS NULL
-           AND c2.sender <> ALL($4::text[])
-         WHERE r2.relates_to_id = r.relates_to_id AND r2.room_nid = r.room_nid AND r2.relation_type = 'm.thread'
-           AND r2.stream_ordering > r.stream_ordering AND r2.stream_ordering <= $3)
-       AND ($5::text IS NULL OR o.sender = $5 OR EXISTS (
-         SELECT FROM event_relations r3 JOIN events c3 ON c3.event_nid = r3.event_nid AND c3.redacted_by IS NULL AND c3.sender = $5
-         WHERE r3.relates_to_id = r.relates_to_id AND r3.room_nid = r.room_nid AND r3.relation_type = 'm.thread'))
-     ORDER BY r.stream_ordering DESC LIMIT $6) l
-   JOIN events e ON e.event_id = l.relates_to_id ORDER BY l.stream_ordering DESC`,
+  `SELECT ${CHILD_COLUMNS}, l.stream_ordering AS latest_ordering FROM events e
+   CROSS JOIN LATERAL (
+     SELECT r.stream_ordering FROM event_relations r
+     WHERE r.relates_to_id = e.event_id AND r.room_nid = $1 AND r.stream_ordering <= $3 AND r.relation_type = 'm.thread'
+       AND r.sender <> ALL($4::text[])
+     ORDER BY r.stream_ordering DESC LIMIT 1) l
+   WHERE e.event_id = ANY($2::text[]) AND e.room_nid = $1
+     AND ($5::text IS NULL OR e.sender = $5 OR EXISTS (
+       SELECT FROM event_relations r WHERE r.relates_to_id = e.event_id AND r.room_nid = $1 AND r.relation_type = 'm.thread' AND r.sender = $5))`,
 )
 
-/** Reads how events relate. A redacted event relates to nothing any more. */
+/** Reads how events relate. A redacted event relates to nothing any more: it has no row. */
 export class RelationsReader {
   readonly #db: Queryable
 
@@ -213,18 +209,26 @@ export class RelationsReader {
     }))
   }
 
+  /** The newest messages of a room's threads at or before a position, with the ids of their threads' roots, the newest first. */
+  async threadReplies(roomNid: number, from: number, limit: number): Promise<Array<{ rootId: string; position: number }>> {
+    const rows = await this.#db.query(threadReplies, [roomNid, from, limit])
+    return rows.map((row) => ({ rootId: row.relates_to_id, position: row.stream_ordering }))
+  }
+
   /**
-   * Roots of a room's threads with the position of their latest event, the latest first.
-   * @param range positions at or before `from`; `until` is the last position that the reader sees
+   * Those of the events that are roots of threads in the room, with the positions of their threads' latest events.
+   * @param until the last position that the reader sees
    * @param participant only threads that this user began or wrote in
    */
   async threadRoots(
     roomNid: number,
-    range: { readonly from: number; readonly until: number; readonly limit: number },
+    rootIds: readonly string[],
+    until: number,
     ignored: readonly string[],
     participant: string | undefined,
   ): Promise<Array<{ root: ClientEventRow; latest: number }>> {
-    const rows = await this.#db.query(threadRoots, [roomNid, range.from, range.until, ignored, participant ?? null, range.limit])
+    if (rootIds.length === 0) return []
+    const rows = await this.#db.query(threadRoots, [roomNid, rootIds, until, ignored, participant ?? null])
     return rows.map((row) => ({ root: toClientEventRow(row), latest: row.latest_ordering }))
   }
 }
@@ -238,11 +242,12 @@ export const relationsWriter = {
     return {
       sql: insert,
       values: [
+        kept.map((row) => row.eventNid),
         kept.map((row) => row.relatesToId),
         kept.map((row) => row.streamOrdering),
-        kept.map((row) => row.eventNid),
         kept.map((row) => row.roomNid),
         kept.map((row) => toPgText(row.relationType)),
+        kept.map((row) => row.sender),
       ],
     }
   },

@@ -290,7 +290,9 @@ function facts(draft: EventDraft, membership: string | undefined, redactsNid: nu
 function relationRow(draft: EventDraft, { eventNid, position }: WrittenEvent, roomNid: number): RelationRow[] {
   const relation = relationOf(draft.content)
   if (relation === undefined || position === 0) return []
-  return [{ relatesToId: relation.eventId, relationType: relation.relType, streamOrdering: position, eventNid, roomNid }]
+  return [
+    { relatesToId: relation.eventId, relationType: relation.relType, streamOrdering: position, eventNid, roomNid, sender: draft.sender },
+  ]
 }
 
 function toDelta(row: CurrentStateDeltasRow): StateDeltaRow {
