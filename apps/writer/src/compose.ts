@@ -1,7 +1,7 @@
 import { registry } from '@weft/api'
 import { addressOf, BucketRateLimiter, Door, endpointLimits } from '@weft/http'
 import type { Compose, ProcessContext } from '@weft/kernel'
-import type { Signer } from '@weft/matrix'
+import type { LocalSigner } from '@weft/matrix'
 import { type Backplane, isUnavailable, redisBackplane, WriterLease } from '@weft/replication'
 import { type Database, openDatabase } from '@weft/storage'
 import { loadSigner } from './signing-key.ts'
@@ -14,7 +14,7 @@ export type { ActiveWriter } from './writer.ts'
 export interface WriterParts {
   readonly db: Database
   readonly backplane: Backplane
-  readonly signer: Signer
+  readonly signer: LocalSigner
 }
 
 /** The writer as a process of its own: standby until the lease is its own, then the one process that writes. */

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import type { Config } from '@weft/kernel'
-import { makeSigner, parseSigningKeyFile, type Signer, verifySignature } from '@weft/matrix'
+import { type LocalSigner, makeSigner, parseSigningKeyFile, verifySignature } from '@weft/matrix'
 
 /**
  * Reads the server's signing key and proves it: what it signs must verify under its own public key (R11).
  * @throws Error that names the file and the remedy
  */
-export async function loadSigner(config: Config): Promise<Signer> {
+export async function loadSigner(config: Config): Promise<LocalSigner> {
   let text: string
   try {
     text = await readFile(config.signing_key_path, 'utf8')

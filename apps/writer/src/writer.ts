@@ -13,9 +13,9 @@ import {
 import { registry, serverInfo, type WriterServices } from '@weft/api'
 import { bucketOf, dummyStage, passwordStage, registrationTokenStage, UserInteractiveAuth } from '@weft/http'
 import type { ProcessContext } from '@weft/kernel'
-import type { Signer } from '@weft/matrix'
+import type { LocalSigner } from '@weft/matrix'
 import { Acks, type Backplane, type HeldLease, StreamWriter, streams, Typing } from '@weft/replication'
-import { openRooms } from '@weft/rooms'
+import { openRooms, ownKeys } from '@weft/rooms'
 import { type Database, EventsReader, MembershipsReader, type Queryable, TokensReader } from '@weft/storage'
 import { startJobs } from './jobs.ts'
 
@@ -43,7 +43,7 @@ export async function activate(
     readonly databaseUrl: string
     readonly backplane: Backplane
     readonly lease: HeldLease
-    readonly signer: Signer
+    readonly signer: LocalSigner
   },
 ): Promise<ActiveWriter> {
   const { config, clock, log, metrics, lifecycle } = context
@@ -97,6 +97,8 @@ export async function activate(
     fenced: queryable(fenced),
     streamWriter,
     signer: parts.signer,
+    keys: ownKeys(parts.signer),
+    applicationName: `weft ${context.instance}`,
     profiles: { memberProfile: (userId) => reads.profiles.memberProfile(userId) },
     settings: accounts.accountData,
     buckets: backplane.ephemeral,

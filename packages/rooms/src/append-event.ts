@@ -6,6 +6,7 @@ import {
   type EventReference,
   type JsonObject,
   MAX_DEPTH,
+  MAX_PREV_EVENTS,
   MatrixError,
   own,
   type Rejection,
@@ -63,9 +64,6 @@ export interface PreparedEvent {
   readonly change: StateChange | undefined
   readonly relation: Relation | undefined
 }
-
-/** Forward extremities that an event names at most. Spec: room versions, "Event format", prev_events: limit 20. */
-const MAX_PREV_EVENTS = 20
 
 /**
  * Judges a proposal by the head's current state, builds and signs the event, and moves the head on. Reads nothing and waits

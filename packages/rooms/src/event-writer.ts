@@ -1,4 +1,4 @@
-import { MatrixError, type RoomVersion, type Signer } from '@weft/matrix'
+import { MAX_PREV_EVENTS, MatrixError, type RoomVersion, type Signer } from '@weft/matrix'
 import { type BoundSql, type EventsReader, isUniqueViolation, type RoomRow } from '@weft/storage'
 import { appendEvent, type PreparedEvent, type Proposal } from './append-event.ts'
 import { buildReplacement, buildRoom, type Replacement, TakenNumbers } from './build-room.ts'
@@ -6,6 +6,7 @@ import { type CommitLoop, NotCommitted } from './commit-loop.ts'
 import { type FirstFormat, NotPrepared } from './first-format.ts'
 import type { HeadCache } from './head-cache.ts'
 import type { IdSource } from './ids.ts'
+import type { ForkedSends } from './receive/forked-sends.ts'
 import { withGate } from './receive/gate.ts'
 import type { RoomHead } from './room-head.ts'
 import type { StateKeys } from './state-keys.ts'
@@ -31,6 +32,8 @@ export interface EventWriterOptions {
   readonly stateGroups: IdSource
   readonly roomNids: IdSource
   readonly signer: Signer
+  /** Sends where a room has more forks than an event can name. */
+  readonly forks: Pick<ForkedSends, 'send'>
   /** Throws unless this process is the active writer: asked before a refusal, which memory alone may not give. */
   readonly confirmWriter: () => Promise<void>
 }
@@ -71,6 +74,7 @@ export class EventWriter {
       while (head.gate !== undefined) await head.gate
       // Nothing waits from here to the queue: the head that was judged is the head that is moved on.
       if (head.stale) throw new NotPrepared('the head went stale')
+      if (head.extremities.length > MAX_PREV_EVENTS) return { eventId: await this.#options.forks.send(head, decide, alone), roomId }
       const decision = decide(head)
       if ('existing' in decision) return { eventId: decision.existing, roomId }
       const event = appendEvent(head, decision, { ...this.#tools, eventNid, stateGroup })

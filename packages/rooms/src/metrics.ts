@@ -23,4 +23,25 @@ export const roomMetrics = defineMetrics({
   headBytes: { type: 'gauge', name: 'weft_room_heads_bytes', help: 'Bytes of the room heads in memory', labels: [] },
   headLoads: { type: 'counter', name: 'weft_room_head_loads_total', help: 'Room heads read from PostgreSQL', labels: [] },
   queue: { type: 'gauge', name: 'weft_commit_queue', help: 'Requests whose events wait for the next transaction', labels: [] },
+  received: {
+    type: 'counter',
+    name: 'weft_received_events_total',
+    help: 'Events of other servers, by what became of them',
+    labels: ['outcome'],
+  },
+  receiving: {
+    type: 'gauge',
+    name: 'weft_received_events_waiting',
+    help: 'Events of other servers that wait or are worked on',
+    labels: [],
+  },
+  resolutions: { type: 'counter', name: 'weft_state_resolutions_total', help: 'State resolutions, by how they ended', labels: ['outcome'] },
+  resolutionSeconds: {
+    type: 'histogram',
+    name: 'weft_state_resolution_duration_seconds',
+    help: 'How long a thread was held by a state resolution',
+    labels: [],
+    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15, 60],
+  },
+  resolverThreads: { type: 'gauge', name: 'weft_state_resolver_threads', help: 'Threads open for state resolution', labels: [] },
 })

@@ -29,6 +29,9 @@ import { type Buckets, type InviteLimits, InviteRules } from './invite-rules.ts'
 import { Memberships, type Profiles } from './memberships.ts'
 import { Messages } from './messages.ts'
 import { roomMetrics } from './metrics.ts'
+import { openReceiving } from './receive/open-receiving.ts'
+import type { Receiver } from './receive/receiver.ts'
+import type { KeyLookup } from './receive/signatures.ts'
 import { RedactionErasure } from './redaction-erasure.ts'
 import { RelationRules } from './relation-rules.ts'
 import { RoomPublication } from './room-publication.ts'
@@ -43,6 +46,9 @@ export interface RoomsWriterOptions {
   readonly fenced: Queryable
   readonly streamWriter: StreamWriter<Streams>
   readonly signer: Signer
+  /** The public keys of servers, this one's included. */
+  readonly keys: KeyLookup
+  readonly applicationName: string
   readonly profiles: Profiles
   readonly settings: RoomSettings
   readonly buckets: Buckets
@@ -68,6 +74,8 @@ export interface RoomsWriter {
   readonly memberships: Memberships
   readonly messages: Messages
   readonly rooms: RoomsReader
+  /** Takes events of other servers. */
+  readonly receiver: Receiver
   readonly upgrade: RoomUpgrade
   /** Keeps the room directory's entries, and is to be asked to sweep now and then. */
   readonly keeper: DirectoryKeeper
@@ -143,16 +151,24 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
   figures.headBytes.sample(() => heads.figures.bytes)
   figures.headLoads.sample(() => heads.figures.loads)
   figures.queue.sample(() => loop.depth)
+  const firstFormat = new FirstFormat({ events, serverName: options.serverName, randomId })
+  const roomNids = new IdBlocks(db, 'room_nid_seq', 10)
+  const receiving = openReceiving({
+    ...options,
+    ...{ heads, loop, rooms, state, stateKeys, eventNids, stateGroups, roomNids, firstFormat },
+    figures,
+  })
   const writer = new EventWriter({
     heads,
     loop,
     events,
     stateKeys,
-    firstFormat: new FirstFormat({ events, serverName: options.serverName, randomId }),
+    firstFormat,
     eventNids,
     stateGroups,
-    roomNids: new IdBlocks(db, 'room_nid_seq', 10),
+    roomNids,
     signer: options.signer,
+    forks: receiving.forks,
     confirmWriter: options.confirmWriter,
   })
   const { profiles, fenced, settings, log } = options
@@ -192,11 +208,13 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
       environment,
     }),
     rooms,
+    receiver: receiving.receiver,
     keeper,
     erasure: new RedactionErasure({ redacted: new RedactedEventsReader(db), db: fenced, clock }),
     publication: new RoomPublication({ writer, rooms, keeper, db: fenced }),
     upgrade: new RoomUpgrade({ writer, rooms, events, directory, profiles, succession, environment }),
     async drained() {
+      await receiving.close()
       await loop.drained()
       await keeper.stop()
     },

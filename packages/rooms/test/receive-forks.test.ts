@@ -59,7 +59,7 @@ describe.each([...roomVersions.keys()])('room version %s', (version) => {
 })
 
 test('(R14) forks that take too much to resolve are left out, and the room goes on', async () => {
-  const tight = await ReceiveRig.start({ pool: { limits: { maxNodes: 5, maxEvents: 5 } } })
+  const tight = await ReceiveRig.start({ resolution: { limits: { maxNodes: 5, maxEvents: 5 } } })
   try {
     const room = await tight.remoteRoom('11')
     const tip = room.tips[0] as string
@@ -79,4 +79,71 @@ test('(R14) forks that take too much to resolve are left out, and the room goes 
   } finally {
     await tight.stop()
   }
+})
+
+describe.each(['2', '10', '12'])('many forks, room version %s', (version) => {
+  const local = '@local:weft.test'
+
+  /** So many forks from one place: topics, messages and joins. */
+  function fork(room: PeerRoom, n: number): PeerEvent[] {
+    const tip = room.tips[0] as string
+    const alice = rig.one.user('alice')
+    return Array.from({ length: n }, (_, i) => {
+      if (i % 3 === 0) return room.message(alice, `fork ${i}`, { prev: [tip] })
+      if (i % 3 === 1) return room.add({ type: `t${i % 4}`, sender: alice, stateKey: '', content: { i }, prev: [tip] })
+      return room.join(rig.two.user(`u${i}`), [tip])
+    })
+  }
+
+  test('are tied together by events that nobody is shown', async () => {
+    const room = await rig.remoteRoom(version)
+    const forks = fork(room, 36)
+    const received = await rig.receive(
+      room,
+      forks.map(({ eventId }) => eventId),
+    )
+    expect(received.every(({ outcome }) => outcome === 'accepted')).toBe(true)
+    const seen = await rig.seenByPeers(room.roomId)
+    const dummies = [...seen.events.values()].filter(({ pdu }) => pdu.type === 'org.matrix.dummy_event')
+    expect(dummies.length).toBeGreaterThan(0)
+    expect(dummies.map(({ rejected }) => rejected)).toEqual(dummies.map(() => false))
+    const { extremities, state } = await rig.head(room.roomId)
+    expect(extremities.length).toBeLessThanOrEqual(10)
+    expect(extremities).toEqual([...seen.tips].sort())
+    expect(await rig.listedExtremities(room.roomId)).toEqual(extremities)
+    expect(state).toEqual(namedState(seen.stateAfter(seen.tips)))
+    expect(await rig.rooms.bodies(local, room.roomId)).toHaveLength(12)
+
+    // After a restart the next event stands on what is left, and other servers find it allowed.
+    rig.forget()
+    const mine = await rig.rooms.text(local, room.roomId, 'mine')
+    const later = await rig.seenByPeers(room.roomId)
+    expect([...later.get(mine).prevIds].sort()).toEqual(extremities)
+    expect(later.get(mine).rejected).toBe(false)
+    expect(await rig.stateAfter(mine)).toEqual(namedState(later.get(mine).after))
+    expect(await rig.listedExtremities(room.roomId)).toEqual([])
+  })
+
+  test('stay where nobody here may tie them together; who leaves names as many as an event can', async () => {
+    const room = await rig.remoteRoom(version, { levels: { events_default: 50 } })
+    const forks = fork(room, 33)
+    await rig.receive(
+      room,
+      forks.map(({ eventId }) => eventId),
+    )
+    expect((await rig.head(room.roomId)).extremities).toEqual(forks.map(({ eventId }) => eventId).sort())
+    expect(await rig.listedExtremities(room.roomId)).toHaveLength(33)
+    await expect(rig.rooms.text(local, room.roomId, 'not allowed')).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
+    rig.forget()
+    await rig.rooms.memberships.leave(local, room.roomId)
+    const seen = await rig.seenByPeers(room.roomId)
+    const leave = [...seen.events.values()].at(-1) as PeerEvent
+    expect(leave).toMatchObject({ rejected: false, pdu: { type: 'm.room.member', content: { membership: 'leave' } } })
+    expect(leave.prevIds).toHaveLength(20)
+    expect(await rig.stateAfter(leave.eventId)).toEqual(namedState(leave.after))
+    const { extremities, state } = await rig.head(room.roomId)
+    expect(extremities).toEqual([...seen.tips].sort())
+    expect(state).toEqual(namedState(seen.stateAfter(seen.tips)))
+    expect(await rig.current(room.roomId)).toEqual(state)
+  })
 })

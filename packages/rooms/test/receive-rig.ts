@@ -1,10 +1,8 @@
-import { systemClock } from '@weft/kernel'
 import { type JsonValue, joinPdu, requireRoomVersion } from '@weft/matrix'
-import { EventGraphReader, type GraphEventRow, IdBlocks, sql } from '@weft/storage'
+import { EventGraphReader, type GraphEventRow, sql } from '@weft/storage'
 import { PeerKeys, PeerRoom, PeerSource, type PeerState, SignedPeer } from '@weft/testkit'
-import { type Received, Receiver, type ReceiverOptions } from '../src/index.ts'
-import { GroupStates } from '../src/receive/group-states.ts'
-import { ResolverPool, type ResolverPoolOptions } from '../src/resolution/resolver-pool.ts'
+import type { Received, Receiver } from '../src/index.ts'
+import type { ReceivingOptions } from '../src/receive/open-receiving.ts'
 import { stateOfGroup } from '../src/state-groups.ts'
 import { RoomsRig } from './rig.ts'
 
@@ -34,53 +32,30 @@ export class ReceiveRig {
   readonly home = new SignedPeer('weft.test', { seed: Buffer.alloc(32, 7) })
   readonly keys: PeerKeys
   readonly graph: EventGraphReader
-  readonly resolver: ResolverPool
-  readonly options: ReceiverOptions
   readonly receiver: Receiver
   readonly #others: readonly SignedPeer[]
   #rooms = 0
 
-  private constructor(
-    rooms: RoomsRig,
-    changed: Partial<ReceiverOptions>,
-    others: readonly SignedPeer[],
-    pool: Partial<ResolverPoolOptions>,
-  ) {
-    this.#others = others
+  private constructor(rooms: RoomsRig, peers: { others: readonly SignedPeer[]; keys: PeerKeys }) {
     this.rooms = rooms
-    const { db } = rooms.database
-    this.graph = new EventGraphReader(db)
-    this.keys = new PeerKeys(this.peers)
-    const { stateKeys, eventNids, stateGroups } = rooms.writerOptions
-    this.resolver = new ResolverPool({ connection: rooms.database.connection, applicationName: 'test', clock: systemClock, ...pool })
-    this.options = {
-      heads: rooms.heads,
-      loop: rooms.loop,
-      rooms: rooms.rooms,
-      graph: this.graph,
-      stateKeys,
-      eventNids,
-      stateGroups,
-      roomNids: new IdBlocks(db, 'room_nid_seq', 10),
-      groupStates: new GroupStates(rooms.state, 4 * 1024 * 1024),
-      resolver: this.resolver,
-      keys: this.keys,
-      signal: new AbortController().signal,
-      ...changed,
-    }
-    this.receiver = new Receiver(this.options)
+    this.#others = peers.others
+    this.keys = peers.keys
+    this.graph = new EventGraphReader(rooms.database.db)
+    this.receiver = rooms.receiving.receiver
   }
 
   /** @param options.peers further servers */
   static async start(
-    options: Partial<ReceiverOptions> & { peers?: readonly SignedPeer[]; pool?: Partial<ResolverPoolOptions> } = {},
+    options: { readonly peers?: readonly SignedPeer[]; readonly resolution?: ReceivingOptions['resolution'] } = {},
   ): Promise<ReceiveRig> {
-    const { peers = [], pool = {}, ...changed } = options
-    return new ReceiveRig(await RoomsRig.start(), changed, peers, pool)
+    const { peers = [], ...others } = options
+    const keys = new PeerKeys([])
+    const rig = new ReceiveRig(await RoomsRig.start({ ...others, keys }), { others: peers, keys })
+    for (const peer of rig.peers) keys.add(peer)
+    return rig
   }
 
   async stop(): Promise<void> {
-    await this.resolver.close()
     await this.rooms.stop()
   }
 

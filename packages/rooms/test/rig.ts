@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals'
-import { systemClock } from '@weft/kernel'
+import { Metrics, systemClock } from '@weft/kernel'
 import { type JsonObject, makeSigner } from '@weft/matrix'
 import { LocalAnnouncer, StreamWriter, streams } from '@weft/replication'
 import {
@@ -24,8 +24,10 @@ import {
   FirstFormat,
   HeadCache,
   InviteRules,
+  type KeyLookup,
   Memberships,
   Messages,
+  ownKeys,
   type PublishedRooms,
   type RelationReads,
   RelationRules,
@@ -34,14 +36,23 @@ import {
   type RoomReads,
   type RoomSettings,
   RoomUpgrade,
+  roomMetrics,
   roomsReaders,
   StateKeys,
   Succession,
   type TimelineReads,
 } from '../src/index.ts'
+import { openReceiving, type Receiving, type ReceivingOptions } from '../src/receive/open-receiving.ts'
 
 const SERVER = 'weft.test'
 const silentObserver = { published() {}, dropped() {}, received() {}, poisoned() {}, refilled() {}, reactionFailed() {} }
+
+interface RigOptions {
+  readonly headBytes?: number
+  /** Of the servers that send to it. */
+  readonly keys?: KeyLookup
+  readonly resolution?: ReceivingOptions['resolution']
+}
 
 /** The rooms domain on a database of its own, without HTTP and replication behind it. */
 export class RoomsRig {
@@ -70,9 +81,10 @@ export class RoomsRig {
   readonly state: StateReader
   readonly rooms: RoomsReader
   readonly streamWriter: StreamWriter<typeof streams>
+  readonly receiving: Receiving
   #txn: number
 
-  private constructor(database: TestDatabase, streamWriter: StreamWriter<typeof streams>, headBytes: number, txn: number) {
+  private constructor(database: TestDatabase, streamWriter: StreamWriter<typeof streams>, options: RigOptions, txn: number) {
     const { db } = database
     this.#txn = txn
     this.database = database
@@ -88,7 +100,13 @@ export class RoomsRig {
     this.state = new StateReader(db)
     const membershipsReader = new MembershipsReader(db)
     const stateGroups = new IdBlocks(db, 'state_group_seq', 1000)
-    this.heads = new HeadCache({ rooms: this.rooms, events: this.events, state: this.state, stateGroups, maxBytes: headBytes })
+    this.heads = new HeadCache({
+      rooms: this.rooms,
+      events: this.events,
+      state: this.state,
+      stateGroups,
+      maxBytes: options.headBytes ?? 32 * 1024 * 1024,
+    })
     const stateKeys = new StateKeys(this.state, new IdBlocks(db, 'state_key_nid_seq', 100))
     this.loop = new CommitLoop({
       db,
@@ -116,16 +134,35 @@ export class RoomsRig {
       pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       now: environment.now,
     })
+    const firstFormat = new FirstFormat({ events: this.events, serverName: SERVER, randomId: environment.randomId })
+    const numbers = { eventNids: new IdBlocks(db, 'event_nid_seq', 1000), stateGroups, roomNids: new IdBlocks(db, 'room_nid_seq', 10) }
+    const signer = makeSigner(SERVER, 'ed25519:1', Buffer.alloc(32, 7))
+    this.receiving = openReceiving({
+      db,
+      clock: systemClock,
+      signer,
+      serverName: SERVER,
+      applicationName: 'rig',
+      keys: options.keys ?? ownKeys(signer),
+      heads: this.heads,
+      loop: this.loop,
+      rooms: this.rooms,
+      state: this.state,
+      stateKeys,
+      firstFormat,
+      ...numbers,
+      figures: new Metrics().use(roomMetrics),
+      ...(options.resolution && { resolution: options.resolution }),
+    })
     this.writerOptions = {
       heads: this.heads,
       loop: this.loop,
       events: this.events,
       stateKeys,
-      firstFormat: new FirstFormat({ events: this.events, serverName: SERVER, randomId: environment.randomId }),
-      eventNids: new IdBlocks(db, 'event_nid_seq', 1000),
-      stateGroups,
-      roomNids: new IdBlocks(db, 'room_nid_seq', 10),
-      signer: makeSigner(SERVER, 'ed25519:1', Buffer.alloc(32, 7)),
+      firstFormat,
+      ...numbers,
+      signer,
+      forks: this.receiving.forks,
       confirmWriter: async () => {},
     }
     this.writer = new EventWriter(this.writerOptions)
@@ -185,7 +222,7 @@ export class RoomsRig {
     this.timelines = readers.timelines
   }
 
-  static async start(options: { headBytes?: number } = {}): Promise<RoomsRig> {
+  static async start(options: RigOptions = {}): Promise<RoomsRig> {
     const database = await testDatabase()
     await database.db.query({
       name: 'rig.epoch',
@@ -203,15 +240,16 @@ export class RoomsRig {
       onFenced: () => {},
     })
     await streamWriter.start()
-    return new RoomsRig(database, streamWriter, options.headBytes ?? 32 * 1024 * 1024, 0)
+    return new RoomsRig(database, streamWriter, options, 0)
   }
 
   /** The same as after a restart: nothing is in memory. This one is not to be used any more. */
   restarted(): RoomsRig {
-    return new RoomsRig(this.database, this.streamWriter, 32 * 1024 * 1024, this.#txn)
+    return new RoomsRig(this.database, this.streamWriter, {}, this.#txn)
   }
 
   async stop(): Promise<void> {
+    await this.receiving.close()
     await this.loop.drained()
     await this.streamWriter.stop()
     await this.database.close()

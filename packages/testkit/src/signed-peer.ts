@@ -25,12 +25,16 @@ export class SignedPeer {
 
 /** The keys that these servers have published. */
 export class PeerKeys {
-  readonly #peers: ReadonlyMap<string, SignedPeer>
+  readonly #peers = new Map<string, SignedPeer>()
   /** How often a key was asked for. */
   lookups = 0
 
   constructor(peers: Iterable<SignedPeer>) {
-    this.#peers = new Map([...peers].map((peer) => [peer.serverName, peer]))
+    for (const peer of peers) this.add(peer)
+  }
+
+  add(peer: SignedPeer): void {
+    this.#peers.set(peer.serverName, peer)
   }
 
   async verifyKey(serverName: string, keyId: string, validAt: number | undefined): Promise<Verifier | undefined> {

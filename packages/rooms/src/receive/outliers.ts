@@ -1,12 +1,11 @@
 import { createEventIdOf, type StateEventView } from '@weft/matrix'
-import type { GraphEventRow } from '@weft/storage'
 import { authDepthOver } from '../append-event.ts'
 import type { IdSource } from '../ids.ts'
 import type { RoomHead } from '../room-head.ts'
 import type { EventIndex } from './event-index.ts'
 import { allowedByAuthEvents } from './judge.ts'
 import { KnownEvent } from './known-event.ts'
-import type { PlacedEvent, PlacedEvents } from './placed-events.ts'
+import { graphRow, type PlacedEvent, type PlacedEvents, placedEvent } from './placed-events.ts'
 import type { ReceivedEvent } from './read-pdu.ts'
 import type { Turns } from './turns.ts'
 
@@ -28,39 +27,17 @@ export async function outliersToPlace(
     await tools.turns.rest()
     const authEvents = event.authIds.flatMap((id) => index.get(id) ?? [])
     const verdict = allowedByAuthEvents(head.version, event.view, authEvents, createOf(head, index))
-    const row: GraphEventRow = {
+    const row = graphRow(event, {
       eventNid: nids[i] as number,
       roomNid: head.roomNid,
-      eventId: event.eventId,
-      type: event.pdu.type,
-      stateKey: event.pdu.state_key,
-      sender: event.pdu.sender,
-      depth: event.pdu.depth,
       authDepth: authDepthOver(authEvents.map((known) => known.row)),
       stateGroup: undefined,
       outlier: true,
       softFailed: false,
       rejected: !verdict.ok,
-      json: event.texts.clientJson,
-      envelope: event.texts.envelopeJson,
-    }
-    index.add(new KnownEvent(row, head))
-    const { rejected: _rejected, ...columns } = row
-    events.push({
-      row: {
-        ...columns,
-        redactedBy: undefined,
-        replacesState: undefined,
-        originServerTs: event.pdu.origin_server_ts,
-        rejectionReason: verdict.ok ? undefined : verdict.rule,
-      },
-      inTimeline: false,
-      wasOutlier: false,
-      membership: undefined,
-      relation: undefined,
-      redacts: undefined,
-      redactedBefore: false,
     })
+    index.add(new KnownEvent(row, head))
+    events.push(placedEvent(event, row, { inTimeline: false, wasOutlier: false, rejectionReason: verdict.ok ? undefined : verdict.rule }))
   }
   return { events, groups: [], changes: [], keys: [], extremities: undefined, statements: [] }
 }

@@ -1,5 +1,6 @@
-import type { Relation } from '@weft/matrix'
-import type { BoundSql, EventRow, StateGroupRow } from '@weft/storage'
+import { ownString, type Relation, relationOf } from '@weft/matrix'
+import type { BoundSql, EventRow, GraphEventRow, StateGroupRow } from '@weft/storage'
+import type { ReceivedEvent } from './read-pdu.ts'
 
 /** An event whose place in the room's graph is found, ready to be committed. Its position is given with the batch. */
 export interface PlacedEvent {
@@ -44,4 +45,46 @@ export interface PlacedEvents {
    */
   readonly extremities: readonly number[] | undefined
   readonly statements: readonly BoundSql[]
+}
+
+/** What is known of an event besides its row. */
+export interface Place {
+  readonly inTimeline: boolean
+  readonly wasOutlier: boolean
+  /** The rule that refused it. */
+  readonly rejectionReason?: string | undefined
+  /** The state event that it takes the place of in the state before it. */
+  readonly replacesState?: number | undefined
+  readonly redacts?: PlacedEvent['redacts']
+  readonly redactedBefore?: boolean
+}
+
+/** An event with its place. */
+export function placedEvent(event: ReceivedEvent, row: GraphEventRow, place: Place): PlacedEvent {
+  const { rejected, ...columns } = row
+  return {
+    row: {
+      ...columns,
+      redactedBy: undefined,
+      replacesState: rejected ? undefined : place.replacesState,
+      originServerTs: event.pdu.origin_server_ts,
+      rejectionReason: rejected ? place.rejectionReason : undefined,
+    },
+    inTimeline: place.inTimeline,
+    wasOutlier: place.wasOutlier,
+    membership: row.type === 'm.room.member' ? ownString(event.pdu.content, 'membership') : undefined,
+    relation: relationOf(event.pdu.content),
+    redacts: place.redacts,
+    redactedBefore: place.redactedBefore ?? false,
+  }
+}
+
+/** The row of an event, as those that follow it need it. */
+export function graphRow(
+  event: ReceivedEvent,
+  place: Pick<GraphEventRow, 'eventNid' | 'roomNid' | 'authDepth' | 'stateGroup' | 'outlier' | 'softFailed' | 'rejected'>,
+): GraphEventRow {
+  const { type, state_key: stateKey, sender, depth } = event.pdu
+  const { clientJson: json, envelopeJson: envelope } = event.texts
+  return { ...place, eventId: event.eventId, type, stateKey, sender, depth, json, envelope }
 }

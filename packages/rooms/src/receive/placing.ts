@@ -1,8 +1,9 @@
-import { ALLOWED, ownString, reject, relationOf, type Verdict } from '@weft/matrix'
-import { eventGraphWriter, type GraphEventRow, isStorableId } from '@weft/storage'
+import { ALLOWED, referenceHash, reject, type Verdict } from '@weft/matrix'
+import { eventGraphWriter, isStorableId } from '@weft/storage'
 import { authDepthOver } from '../append-event.ts'
 import type { IdSource } from '../ids.ts'
-import { keptContent, type RoomHead, type StateEntry } from '../room-head.ts'
+import { type Extremity, keptContent, type RoomHead, type StateEntry } from '../room-head.ts'
+import type { StateDelta } from '../state-delta.ts'
 import { StateGroupChain } from '../state-groups.ts'
 import { CurrentState } from './current-state.ts'
 import type { EventIndex } from './event-index.ts'
@@ -10,8 +11,9 @@ import type { HeldGate } from './gate.ts'
 import { entriesAt, type StateAt, wholeState } from './group-states.ts'
 import { allowedByAuthEvents, allowedByState } from './judge.ts'
 import { KnownEvent } from './known-event.ts'
+import { buildOn, type LocalDraft, type LocalEventTools } from './local-event.ts'
 import type { GivenState } from './missing-events.ts'
-import type { PlacedEvent, PlacedEvents } from './placed-events.ts'
+import { graphRow, type PlacedEvent, type PlacedEvents, placedEvent } from './placed-events.ts'
 import type { ReceivedEvent } from './read-pdu.ts'
 import { Redactions, redactedId } from './redactions.ts'
 import { StateViews } from './state-views.ts'
@@ -50,6 +52,7 @@ export interface Placement {
 export class Placing {
   readonly #tools: PlacingTools
   readonly #head: RoomHead
+  readonly #quiet: () => Promise<void>
   readonly #index: EventIndex
   readonly #turns: Turns
   readonly #states: StateWorkshop
@@ -58,7 +61,7 @@ export class Placing {
   readonly #redactions: Redactions
   readonly #events: PlacedEvent[] = []
   readonly #holes = new Set<string>()
-  readonly #entered: Array<{ readonly known: KnownEvent; readonly before: KnownEvent | undefined }> = []
+  readonly #entered: Array<{ readonly event: ReceivedEvent; readonly known: KnownEvent; readonly before: KnownEvent | undefined }> = []
 
   constructor(options: {
     tools: PlacingTools
@@ -68,6 +71,7 @@ export class Placing {
     turns: Turns
   }) {
     const { head, quiet } = options.gate
+    this.#quiet = quiet
     this.#tools = options.tools
     this.#head = head
     this.#index = options.index
@@ -99,37 +103,72 @@ export class Placing {
     } else {
       stateGroup = await this.#states.groupOf(before)
     }
-    const row: GraphEventRow = {
+    const row = graphRow(event, {
       eventNid,
       roomNid: this.#head.roomNid,
-      eventId: event.eventId,
-      type,
-      stateKey,
-      sender: event.pdu.sender,
-      depth: event.pdu.depth,
-      authDepth: authDepthOver(authEvents.map((known) => known.row)),
+      authDepth: authDepthOver(authEvents.map((other) => other.row)),
       stateGroup,
       outlier: false,
       softFailed: placement.outcome === 'soft-failed',
       rejected: placement.outcome === 'rejected',
-      json: event.texts.clientJson,
-      envelope: event.texts.envelopeJson,
-    }
+    })
     const known = new KnownEvent(row, this.#head)
     if (stateKeyNid !== undefined && !row.rejected) this.#states.addEvent(row, stateKeyNid)
     const inTimeline = accepted && type !== DUMMY_EVENT
     const at = this.#events.length
     if (accepted) await this.#advance(event, known, before, inTimeline ? at : undefined, groups, stateKeyNid)
-    this.#events.push(await this.#finished(event, known, stored, placement, replaces, inTimeline, before))
-    this.#entered.push({ known, before: stored })
+    const { redacts, redactedBefore } = await this.#redactionsOf(event, known, before)
+    const rejectionReason = placement.verdict.ok ? undefined : placement.verdict.rule
+    const wasOutlier = stored !== undefined
+    this.#events.push(
+      placedEvent(event, row, { inTimeline, wasOutlier, rejectionReason, replacesState: replaces, redacts, redactedBefore }),
+    )
+    this.#entered.push({ event, known, before: stored })
     this.#index.add(known)
     return placement
+  }
+
+  /**
+   * Builds an event of this server on some of the forward extremities, and places it.
+   * @param extremities at most as many as an event can name; in the index
+   */
+  async placeLocal(
+    draft: LocalDraft,
+    extremities: readonly Extremity[],
+    tools: LocalEventTools,
+  ): Promise<Placement & { readonly eventId: string }> {
+    await this.#quiet()
+    await this.#index.look(extremities.map(({ eventId }) => eventId))
+    const before = await this.#stateAfter(extremities.map(({ eventId }) => eventId))
+    this.#keepHashes(tools)
+    const built = await buildOn(this.#head, this.#views, extremities, before, draft, tools)
+    if (!built.ok) return { outcome: 'rejected', verdict: built, eventId: '' }
+    const { event } = built
+    await this.#index.look([event.eventId, ...event.authIds])
+    return { ...(await this.place({ event, given: [] })), eventId: event.eventId }
+  }
+
+  /** References of room versions 1 and 2 name hashes, and those of what is not committed yet are in no table. */
+  #keepHashes({ firstFormat }: LocalEventTools): void {
+    const { version } = this.#head
+    if (version.eventFormat !== 1) return
+    for (const { event, known } of this.#entered) firstFormat.keep(known.row.eventNid, referenceHash(event.pdu, version))
+  }
+
+  /** The number given to an event that was placed. */
+  nidOf(eventId: string): number {
+    return this.#entered.find(({ known }) => known.eventId === eventId)?.known.row.eventNid as number
+  }
+
+  /** Makes the head's state that of the extremities. @throws ResolutionExceeded */
+  settle(): Promise<void> {
+    return this.#current.settle(this.#lastInTimeline())
   }
 
   /** Resolves what still waits, and answers all there is to commit. @throws ResolutionExceeded */
   async finish(): Promise<PlacedEvents> {
     const inTimeline = (eventNid: number) => this.#events.some((event) => event.inTimeline && event.row.eventNid === eventNid)
-    await this.#current.settle(this.#lastInTimeline())
+    await this.settle()
     const here = this.#events.map(({ row }) => row.eventId)
     const { roomNid } = this.#head
     return {
@@ -162,22 +201,28 @@ export class Placing {
   }
 
   async #stateBefore({ event, given }: Arrival): Promise<StateAt> {
-    if (given.length === 0 && event.prevIds.length > 0 && this.#current.isTip(event.prevIds)) {
-      await this.#current.settle(this.#lastInTimeline())
+    for (const id of event.prevIds) if (this.#index.get(id)?.placed !== true && isStorableId(id)) this.#holes.add(id)
+    for (const { newKeys } of given) this.#states.addKeys(newKeys)
+    return this.#stateAfter(
+      event.prevIds,
+      given.map(({ state }) => state),
+    )
+  }
+
+  /** The state that events have together. @param wholes and the states after others that are not here */
+  async #stateAfter(eventIds: readonly string[], wholes: readonly StateDelta[] = []): Promise<StateAt> {
+    if (wholes.length === 0 && eventIds.length > 0 && this.#current.isTip(eventIds)) {
+      await this.settle()
       return this.#states.current()
     }
     const groups = new Set<number>()
-    for (const id of event.prevIds) {
+    for (const id of eventIds) {
       const prev = this.#index.get(id)
       if (prev?.placed) groups.add(prev.row.stateGroup as number)
-      else this.#holes.add(id)
     }
-    for (const id of this.#holes) if (!isStorableId(id)) this.#holes.delete(id)
     const [only] = groups
-    if (given.length === 0 && groups.size === 1) return this.#states.ofGroup(only as number)
-    for (const { newKeys } of given) this.#states.addKeys(newKeys)
-    const wholes = given.map(({ state }) => state)
-    if (groups.size + given.length > 0) return (await this.#states.resolve([...groups], wholes, undefined)).state
+    if (wholes.length === 0 && only !== undefined && groups.size === 1) return this.#states.ofGroup(only)
+    if (groups.size + wholes.length > 0) return (await this.#states.resolve([...groups], wholes, undefined)).state
     return { chain: StateGroupChain.empty(), delta: undefined, size: 0 }
   }
 
@@ -195,7 +240,7 @@ export class Placing {
     if (!verdict.ok) return { placement: { outcome: 'rejected', verdict }, authEvents }
     if (this.#views.isHeads(before) && !this.#current.waits) return { placement: { outcome: 'accepted', verdict }, authEvents }
 
-    if (this.#current.authWaits) await this.#current.settle(this.#lastInTimeline())
+    if (this.#current.authWaits) await this.settle()
     verdict = this.#head.stateSize === 0 ? ALLOWED : allowedByState(version, view, this.#head)
     if (!verdict.ok && given.length > 0) {
       // Behind a hole in the history somebody may have joined: the event's own past belongs to the room that it is judged by.
@@ -257,17 +302,14 @@ export class Placing {
     return gone
   }
 
-  async #finished(
+  /** What the event redacts, and whether it is redacted itself. */
+  async #redactionsOf(
     event: ReceivedEvent,
     known: KnownEvent,
-    stored: KnownEvent | undefined,
-    { outcome, verdict }: Placement,
-    replacesState: number | undefined,
-    inTimeline: boolean,
     before: StateAt,
-  ): Promise<PlacedEvent> {
-    const { row } = known
-    const target = outcome === 'accepted' ? redactedId(event, this.#head.version) : undefined
+  ): Promise<{ redacts: PlacedEvent['redacts']; redactedBefore: boolean }> {
+    const { rejected, softFailed } = known.row
+    const target = rejected || softFailed ? undefined : redactedId(event, this.#head.version)
     let redacts: PlacedEvent['redacts']
     if (target !== undefined) {
       redacts = await this.#redactions.redaction(known, target, this.#index.get(target), () => this.#views.powerLevels(before))
@@ -275,22 +317,7 @@ export class Placing {
     const redactedBefore = await this.#redactions.target(known, async (redaction) =>
       this.#views.powerLevels(await this.#states.ofGroup(redaction.row.stateGroup as number)),
     )
-    const { rejected: _rejected, ...columns } = row
-    return {
-      row: {
-        ...columns,
-        redactedBy: undefined,
-        replacesState: row.rejected ? undefined : replacesState,
-        originServerTs: event.pdu.origin_server_ts,
-        rejectionReason: outcome === 'rejected' && !verdict.ok ? verdict.rule : undefined,
-      },
-      inTimeline,
-      wasOutlier: stored !== undefined,
-      membership: row.type === 'm.room.member' ? ownString(event.pdu.content, 'membership') : undefined,
-      relation: relationOf(event.pdu.content),
-      redacts,
-      redactedBefore,
-    }
+    return { redacts, redactedBefore }
   }
 
   #lastInTimeline(): number {

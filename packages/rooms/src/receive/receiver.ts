@@ -7,6 +7,7 @@ import { RoomHead } from '../room-head.ts'
 import { Admission, type Admitted } from './admission.ts'
 import { EventIndex } from './event-index.ts'
 import { type EventSource, NO_SOURCE } from './event-source.ts'
+import type { ForkMerger } from './fork-merger.ts'
 import { withGate } from './gate.ts'
 import type { KnownEvent } from './known-event.ts'
 import { DEFAULT_MISSING_LIMITS, MissingEvents, type MissingLimits } from './missing-events.ts'
@@ -57,9 +58,11 @@ export interface ReceiverOptions extends PlacingTools {
   readonly graph: EventGraphReader
   readonly roomNids: PlacingTools['eventNids']
   readonly keys: KeyLookup
+  readonly merger: ForkMerger
   readonly limits?: MissingLimits
   readonly maxWaiting?: number
   readonly maxWaitingOfRoom?: number
+  readonly metrics?: { received(outcome: Received['outcome']): void }
 }
 
 /** Events that are placed, resolved and committed together. */
@@ -98,7 +101,9 @@ export class Receiver {
         try {
           const head = await this.#o.heads.get(request.roomId)
           this.#refuseShutOut(head, request.origin)
-          return await this.#receive(head, request, n > 1)
+          const received = await this.#receive(head, request, n > 1)
+          for (const { outcome } of received) this.#o.metrics?.received(outcome)
+          return received
         } catch (error) {
           if (!isRetried(error) || n === MAX_ATTEMPTS) throw error
         }
@@ -281,6 +286,7 @@ export class Receiver {
           const { outcome, verdict } = await placing.place(arrival)
           results.push([eventId, { eventId, outcome, ...(verdict.ok ? {} : { rule: verdict.rule, reason: verdict.reason }) }])
         }
+        await this.#o.merger.merge(head, placing)
         const placed = await placing.finish()
         // Not awaited inside: users may send on while it is committed.
         return { results, hasState: placing.hasState, committed: { done: loop.commit({ head, events: [], placed, alone }) } }

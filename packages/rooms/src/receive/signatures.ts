@@ -2,6 +2,8 @@ import { verify } from 'node:crypto'
 import {
   ALLOWED,
   decodeBase64,
+  type LocalSigner,
+  makeVerifier,
   type Pdu,
   type RoomVersion,
   reject,
@@ -20,6 +22,14 @@ export interface KeyLookup {
    * @param validAt milliseconds since the epoch at which it has to be valid; absent in room versions that do not ask
    */
   verifyKey(serverName: string, keyId: string, validAt: number | undefined): Promise<Verifier | undefined>
+}
+
+/** The key of this server alone. */
+export function ownKeys(signer: LocalSigner): KeyLookup {
+  const verifier = makeVerifier(signer.publicKey)
+  return {
+    verifyKey: async (serverName, keyId) => (serverName === signer.serverName && keyId === signer.keyId ? verifier : undefined),
+  }
 }
 
 /** Keys that are looked up for one server's signature at most: each may cost a request to that server. */

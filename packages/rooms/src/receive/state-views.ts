@@ -37,6 +37,14 @@ export class StateViews {
     return create && parsePowerLevels(this.#head.version, create, view.get('m.room.power_levels', ''))
   }
 
+  /** The numbers of events that were met in a state. */
+  nids(eventIds: readonly string[]): Array<{ eventNid: number; eventId: string }> {
+    return eventIds.flatMap((id) => {
+      const known = this.#index.get(id)
+      return known === undefined ? [] : { eventNid: known.row.eventNid, eventId: id }
+    })
+  }
+
   /** The events of a state at these keys. */
   async at(state: StateAt, keys: ReadonlyArray<readonly [type: string, stateKey: string]>): Promise<StateMap> {
     await this.#stateKeys.find(keys)
