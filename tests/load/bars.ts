@@ -46,9 +46,8 @@ export async function splitBars(): Promise<Figures> {
     // The first round compiles what the others run: it counts for losses only.
     const sends = await rounds('send', server, ['-rooms', '50', '-concurrency', '32', '-duration', '15s'])
     const latencies = await probe(server)
-    const before = await syncStatements(server)
     const fanouts = await rounds('fanout', server, ['-members', '100', '-rate', '4', '-messages', '60'])
-    const statements = (await syncStatements(server)) - before
+    const fanoutStatements = await statementsPerDelivery(server)
     return {
       idleSplit,
       idleSync,
@@ -58,7 +57,7 @@ export async function splitBars(): Promise<Figures> {
       sendLost: sum(sends.map((report) => losses(report.result.history))),
       fanoutCpu: median(fanouts.slice(1).map((report) => cpuPer(report, 'delivery'))),
       fanoutMissed: sum(fanouts.map((report) => losses(report.result.delivery))),
-      fanoutStatements: statements / sum(fanouts.map((report) => report.work.delivery ?? 0)),
+      fanoutStatements,
     }
   } finally {
     await server.stop()
@@ -85,6 +84,22 @@ export async function singleBars(): Promise<Figures> {
   } finally {
     await server.stop()
   }
+}
+
+/**
+ * SQL statements of the sync processes for one delivery to a waiting /sync. What a run begins with (tokens, first answers) is the same
+ * whatever it sends, so two runs of different lengths tell what the deliveries cost.
+ */
+export async function statementsPerDelivery(server: Server): Promise<number> {
+  const runs: Array<{ readonly statements: number; readonly deliveries: number }> = []
+  for (const messages of [10, 60]) {
+    const before = await syncStatements(server)
+    const args = ['-members', '100', '-rate', '4', '-messages', String(messages), '-prefix', `statements${messages}`]
+    const { work } = await loadgen('fanout', server, args)
+    runs.push({ statements: (await syncStatements(server)) - before, deliveries: work.delivery ?? 0 })
+  }
+  const [short, long] = runs as [(typeof runs)[0], (typeof runs)[0]]
+  return Math.max(0, long.statements - short.statements) / (long.deliveries - short.deliveries)
 }
 
 /** Runs a scenario several times on one server, each with users of its own. */
