@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Bell } from '@weft/testkit'
 
 const root = join(import.meta.dirname, '..', '..', '..')
 const main = join(root, 'apps', 'weft', 'src', 'main.ts')
@@ -47,7 +48,7 @@ export class Weft {
   readonly pid: number
   readonly ended: Promise<Ended>
   readonly #child: ChildProcess
-  readonly #waiting = new Set<() => void>()
+  readonly #bell = new Bell()
   #out = ''
   #err = ''
 
@@ -61,17 +62,17 @@ export class Weft {
     running.add(this)
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.#out += text
-      this.#tell()
+      this.#bell.ring()
     })
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#err += text
-      this.#tell()
+      this.#bell.ring()
     })
     this.ended = new Promise((resolve) =>
       this.#child.once('close', (code) => {
         running.delete(this)
         resolve({ code, out: this.#out, err: this.#err })
-        this.#tell()
+        this.#bell.ring()
       }),
     )
   }
@@ -94,7 +95,7 @@ export class Weft {
       const left = deadline - performance.now()
       const over = this.#child.exitCode !== null || this.#child.signalCode !== null
       if (over || left <= 0) throw new Error(`it never said ${pattern}:\n${this.#out}\n${this.#err}`)
-      await this.#more(left)
+      await this.#bell.next(left)
     }
   }
 
@@ -102,22 +103,6 @@ export class Weft {
   async stop(): Promise<Ended> {
     this.signal('SIGINT')
     return await this.ended
-  }
-
-  #tell(): void {
-    for (const tell of [...this.#waiting]) tell()
-  }
-
-  #more(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        this.#waiting.delete(done)
-        resolve()
-      }
-      const timer = setTimeout(done, ms)
-      this.#waiting.add(done)
-    })
   }
 }
 

@@ -1,3 +1,4 @@
+import { Bell } from './bell.ts'
 import { ApiError, type ClientEvent, type JoinedRoom, type Json, type SyncAnswer, type TestClient } from './cluster-client.ts'
 
 const POLL_MS = 30_000
@@ -57,7 +58,7 @@ export class Follower {
   readonly #client: TestClient
   readonly #options: FollowerOptions
   readonly #stopping = new AbortController()
-  readonly #waiting = new Set<() => void>()
+  readonly #bell = new Bell()
   #since: string | undefined
   #failure: unknown
   #ended = false
@@ -102,7 +103,7 @@ export class Follower {
       if (this.#failure !== undefined) throw this.#failure
       const left = deadline - performance.now()
       if (left <= 0 || this.#ended) throw new Error(`${this.#client.userId} never saw ${what}`)
-      await this.#nextAnswer(left)
+      await this.#bell.next(left)
     }
   }
 
@@ -133,10 +134,10 @@ export class Follower {
           break
         }
       }
-      this.#tell()
+      this.#bell.ring()
     }
     this.#ended = true
-    this.#tell()
+    this.#bell.ring()
   }
 
   async #once(timeoutMs: number): Promise<void> {
@@ -195,22 +196,6 @@ export class Follower {
       from = page.end
     }
     return missed.reverse()
-  }
-
-  #tell(): void {
-    for (const tell of [...this.#waiting]) tell()
-  }
-
-  #nextAnswer(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        this.#waiting.delete(done)
-        resolve()
-      }
-      const timer = setTimeout(done, ms)
-      this.#waiting.add(done)
-    })
   }
 }
 

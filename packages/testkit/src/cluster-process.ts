@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { Bell } from './bell.ts'
 import { root } from './postgres.ts'
 import { parseMetrics } from './prometheus.ts'
 
@@ -32,7 +33,7 @@ export class ClusterProcess {
   readonly class: ClusterClass
   readonly name: string
   readonly #options: ClusterProcessOptions
-  readonly #waiting = new Set<() => void>()
+  readonly #bell = new Bell()
   #child: ChildProcess | undefined
   #exited: Promise<string> = Promise.resolve('never started')
   #running = false
@@ -94,7 +95,7 @@ export class ClusterProcess {
     this.#exited = new Promise((resolve) => {
       child.once('close', (code, signal) => {
         this.#running = false
-        this.#tell()
+        this.#bell.ring()
         resolve(signal ?? `exit ${code}`)
       })
     })
@@ -134,7 +135,7 @@ export class ClusterProcess {
       if (!this.#running) throw new Error(`${this.name} ended (${await this.#exited}):\n${this.tail()}`)
       const left = deadline - performance.now()
       if (left <= 0) throw new Error(`${this.name} did not log it:\n${this.tail()}`)
-      await this.#nextLine(left)
+      await this.#bell.next(left)
     }
   }
 
@@ -169,23 +170,7 @@ export class ClusterProcess {
       this.#lines = this.#lines.slice(dropped)
       this.#sinceStart = Math.max(0, this.#sinceStart - dropped)
     }
-    this.#tell()
-  }
-
-  #tell(): void {
-    for (const tell of [...this.#waiting]) tell()
-  }
-
-  #nextLine(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        this.#waiting.delete(done)
-        resolve()
-      }
-      const timer = setTimeout(done, ms)
-      this.#waiting.add(done)
-    })
+    this.#bell.ring()
   }
 }
 

@@ -1,3 +1,4 @@
+export { Bell } from './bell.ts'
 export { TestCluster, type TestClusterOptions } from './cluster.ts'
 export * from './cluster-client.ts'
 export { FollowedRoom, Follower, type FollowerOptions, isLoggedOut } from './cluster-follower.ts'
