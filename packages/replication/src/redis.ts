@@ -61,7 +61,9 @@ export class RedisConnections {
     })
     let lost = false
     redis.on('error', (err: Error) => {
-      if (!lost) this.#log.warn({ err, connection: name }, 'Redis is not to be reached')
+      // One that is given up while it is being made fails too: that is no news.
+      if (lost || !this.#open.has(redis)) return
+      this.#log.warn({ err, connection: name }, 'Redis is not to be reached')
       lost = true
     })
     redis.on('ready', () => {
