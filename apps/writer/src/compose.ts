@@ -3,6 +3,7 @@ import { addressOf, BucketRateLimiter, Door, endpointLimits } from '@weft/http'
 import type { Compose, ProcessContext } from '@weft/kernel'
 import type { LocalSigner } from '@weft/matrix'
 import { type Backplane, isUnavailable, redisBackplane, WriterLease } from '@weft/replication'
+import type { KeyLookup } from '@weft/rooms'
 import { type Database, openDatabase } from '@weft/storage'
 import { loadSigner } from './signing-key.ts'
 import { type ActiveWriter, activate } from './writer.ts'
@@ -15,6 +16,8 @@ export interface WriterParts {
   readonly db: Database
   readonly backplane: Backplane
   readonly signer: LocalSigner
+  /** The public keys of servers; without it this server's own are the only ones it knows. */
+  readonly keys?: KeyLookup
 }
 
 /** The writer as a process of its own: standby until the lease is its own, then the one process that writes. */
@@ -28,8 +31,8 @@ export const compose: Compose = async (context) => {
   })
 }
 
-/** The same over parts that are given to it, and are stopped with it. */
-export async function composeWriter(context: ProcessContext, parts: WriterParts): Promise<void> {
+/** The same over parts that are given to it, and are stopped with it. @returns the writer that it is to become */
+export async function composeWriter(context: ProcessContext, parts: WriterParts): Promise<{ readonly active: Promise<ActiveWriter> }> {
   const { config, lifecycle, instance } = context
   const { db, backplane } = parts
   lifecycle.onStop('PostgreSQL', () => db.close())
@@ -62,15 +65,16 @@ export async function composeWriter(context: ProcessContext, parts: WriterParts)
   })
   // A standby is as ready as it can be: a rollout that waited for it to become the writer would never end.
   lifecycle.setReady(true)
+  return { active: role.active }
 }
 
 /** The writer's part in a process: waits for the lease, becomes the writer, ends the process when the lease is lost. */
 export function runWriter(
   context: ProcessContext,
   parts: WriterParts & { readonly onActive: (writer: ActiveWriter) => void },
-): { readonly active: Promise<void>; stop(): Promise<void> } {
+): { readonly active: Promise<ActiveWriter>; stop(): Promise<void> } {
   const { config, clock, log, lifecycle, instance } = context
-  const { db, backplane, signer } = parts
+  const { db, backplane, signer, keys } = parts
   const standingBy = new AbortController()
   let writer: ActiveWriter | undefined
   const active = (async () => {
@@ -78,12 +82,13 @@ export function runWriter(
     const lease = await acquiring.acquire(standingBy.signal)
     lease.lost.addEventListener('abort', () => lifecycle.fail(lease.lost.reason))
     try {
-      writer = await activate(context, { db, databaseUrl: config.database?.url ?? '', backplane, lease, signer })
+      writer = await activate(context, { db, databaseUrl: config.database?.url ?? '', backplane, lease, signer, keys })
     } catch (error) {
       await lease.release()
       throw error
     }
     parts.onActive(writer)
+    return writer
   })()
   active.catch((error) => {
     if (!standingBy.signal.aborted) lifecycle.fail(error)

@@ -15,7 +15,7 @@ import { bucketOf, dummyStage, passwordStage, registrationTokenStage, UserIntera
 import type { ProcessContext } from '@weft/kernel'
 import type { LocalSigner } from '@weft/matrix'
 import { Acks, type Backplane, type HeldLease, StreamWriter, streams, Typing } from '@weft/replication'
-import { openRooms, ownKeys } from '@weft/rooms'
+import { type KeyLookup, openRooms, ownKeys, type Receiver } from '@weft/rooms'
 import { type Database, EventsReader, MembershipsReader, type Queryable, TokensReader } from '@weft/storage'
 import { startJobs } from './jobs.ts'
 
@@ -24,6 +24,8 @@ export interface ActiveWriter {
   /** Of its lease; higher than that of any writer before. */
   readonly epoch: number
   readonly services: WriterServices
+  /** Takes events of other servers. */
+  readonly receiver: Receiver
   readonly authenticator: TokenAuthenticator
   readonly onAuthenticated: (requester: { userId: string; deviceId: string | undefined }, from: { ip: string; userAgent: string }) => void
   /** Finishes what was taken, then gives the lease back. */
@@ -44,6 +46,7 @@ export async function activate(
     readonly backplane: Backplane
     readonly lease: HeldLease
     readonly signer: LocalSigner
+    readonly keys?: KeyLookup | undefined
   },
 ): Promise<ActiveWriter> {
   const { config, clock, log, metrics, lifecycle } = context
@@ -97,7 +100,7 @@ export async function activate(
     fenced: queryable(fenced),
     streamWriter,
     signer: parts.signer,
-    keys: ownKeys(parts.signer),
+    keys: parts.keys ?? ownKeys(parts.signer),
     applicationName: `weft ${context.instance}`,
     profiles: { memberProfile: (userId) => reads.profiles.memberProfile(userId) },
     settings: accounts.accountData,
@@ -138,6 +141,7 @@ export async function activate(
   return {
     epoch: lease.writer.epoch,
     services: { accounts, accountReads: reads, serverInfo: serverInfo(config, registry.unstableFeatures()), uia, rooms },
+    receiver: rooms.receiver,
     authenticator,
     onAuthenticated: (requester, from) => lastSeen.note(requester, from),
     async stop() {

@@ -16,6 +16,8 @@ export interface EventsReservation {
 
 export interface CommitLoopMetrics {
   batch(figures: { events: number; submissions: number; statements: number; seconds: number }): void
+  /** How long something that a user of this server sent waited until its transaction began. */
+  waited(seconds: number): void
 }
 
 export interface CommitLoopOptions {
@@ -59,6 +61,8 @@ const UNREACHABLE_RETRY_MS = 200
 
 interface Waiting {
   readonly submission: Submission
+  /** When it was queued, by `performance.now()`. */
+  readonly since: number
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
 }
@@ -103,7 +107,7 @@ export class CommitLoop {
     submission.head.pending++
     if (submission.with !== undefined) submission.with.head.pending++
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ submission, resolve, reject })
+      this.#waiting.push({ submission, since: performance.now(), resolve, reject })
       this.#schedule()
     })
   }
@@ -199,6 +203,7 @@ export class CommitLoop {
       statements: assembled.statements.length,
       seconds: (performance.now() - started) / 1000,
     })
+    for (const { submission, since } of batch) if (submission.placed === undefined) this.#options.metrics?.waited((started - since) / 1000)
   }
 
   /**

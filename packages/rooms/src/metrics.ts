@@ -19,6 +19,13 @@ export const roomMetrics = defineMetrics({
     labels: [],
     buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5],
   },
+  commitWait: {
+    type: 'histogram',
+    name: 'weft_commit_wait_seconds',
+    help: 'How long what users of this server send waits until its transaction begins',
+    labels: [],
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5],
+  },
   heads: { type: 'gauge', name: 'weft_room_heads', help: 'Room heads in memory', labels: [] },
   headBytes: { type: 'gauge', name: 'weft_room_heads_bytes', help: 'Bytes of the room heads in memory', labels: [] },
   headLoads: { type: 'counter', name: 'weft_room_head_loads_total', help: 'Room heads read from PostgreSQL', labels: [] },

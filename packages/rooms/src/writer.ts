@@ -145,6 +145,7 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
         figures.batchEvents.observe(events)
         figures.commitSeconds.observe(seconds)
       },
+      waited: (seconds) => figures.commitWait.observe(seconds),
     },
   })
   figures.heads.sample(() => heads.figures.rooms)

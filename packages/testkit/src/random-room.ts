@@ -45,6 +45,10 @@ export interface GrowOptions {
   readonly forks?: number
   /** How often an event that is not allowed is sent all the same (default 0.1). */
   readonly bad?: number
+  /** Builds each event on the one before, and the first on this one, rather than on tips and forks. */
+  readonly on?: string
+  /** The share of plain messages beside those that belong to the quarrel (default 0). */
+  readonly chatter?: number
 }
 
 /**
@@ -52,14 +56,14 @@ export interface GrowOptions {
  * event is sent that the rules refuse, and others are built on it.
  */
 export function growRoom(room: PeerRoom, options: GrowOptions): PeerEvent[] {
-  const { dice, steps, users, forks = 0.4, bad = 0.1 } = options
+  const { dice, steps, users, forks = 0.4, bad = 0.1, chatter = 0 } = options
   const made: PeerEvent[] = []
   for (let tries = 0; made.length < steps && tries < steps * 20; tries++) {
-    const prev = somePrev(room, dice, forks)
+    const prev = options.on === undefined ? somePrev(room, dice, forks) : [made.at(-1)?.eventId ?? options.on]
     const state = room.stateAfter(prev)
     const levelsId = state.get('m.room.power_levels', '')
     const levels = levelsId === undefined ? undefined : room.get(levelsId).pdu.content
-    const draft: PeerDraft = { ...randomDraft(dice, users, levels, room), prev }
+    const draft: PeerDraft = { ...(dice.chance(chatter) ? message(dice, users) : randomDraft(dice, users, levels, room)), prev }
     const pdu = room.build(draft, state)
     if (room.allows(pdu) || dice.chance(bad)) made.push(room.observe(pdu))
   }
@@ -87,7 +91,11 @@ function randomDraft(dice: Dice, users: readonly string[], levels: JsonObject | 
     return { type: 'm.room.join_rules', sender, stateKey: '', content: { join_rule: dice.pick(['public', 'invite', 'knock']) } }
   }
   if (roll < 0.86) return { type: dice.pick(['m.room.topic', 'm.room.name']), sender, stateKey: '', content: { x: dice.below(100) } }
-  return { type: 'm.room.message', sender, content: { body: String(dice.below(1000)) } }
+  return message(dice, users)
+}
+
+function message(dice: Dice, users: readonly string[]): PeerDraft {
+  return { type: 'm.room.message', sender: dice.pick(users), content: { body: String(dice.below(1000)) } }
 }
 
 function randomLevels(dice: Dice, users: readonly string[], before: JsonObject | undefined, room: PeerRoom): JsonObject {
