@@ -5,6 +5,8 @@ import { type Database, MembershipsReader, retentionRules, sweepExpired } from '
 
 /** How often old rows are looked for. */
 const RETENTION_MS = 3_600_000
+/** State groups are left alone for as long at least. */
+const COLLECTION_MS = 10 * 60_000
 const PROPAGATION = 'profile-propagation'
 /** What was noted and lost with a process is listed after at most so long. */
 const DIRECTORY_SWEEP_MS = 60_000
@@ -48,6 +50,10 @@ export function startJobs(
       if (erased > 0) log.info({ erased }, 'redacted events whose time has passed have lost their text')
     })
   }
+  jobs.every('state-group-collection', COLLECTION_MS, async ({ signal }) => {
+    const groups = await rooms.collection.run(signal)
+    if (groups > 0) log.info({ groups }, 'state groups that nothing refers to are deleted')
+  })
   const ring = () => {
     jobs
       .enqueue(PROPAGATION, {}, { dedupeKey: 'all' })

@@ -46,6 +46,16 @@ export class HeadCache {
     return head
   }
 
+  /** The same for who only looks: it does not count as a use. */
+  peek(roomId: string): RoomHead | undefined {
+    return this.#heads.get(roomId)
+  }
+
+  /** True while what was built on a dropped head of the room is under way. */
+  isSettling(roomId: string): boolean {
+    return this.#draining.has(roomId)
+  }
+
   /** The head of the room. @throws MatrixError M_NOT_FOUND when there is no such room */
   async get(roomId: string): Promise<RoomHead> {
     const head = this.cached(roomId)
@@ -156,7 +166,10 @@ export class HeadCache {
   #evict(): void {
     for (const [roomId, head] of this.#heads) {
       if (this.#bytes <= this.#maxBytes || this.#heads.size === 1) return
-      if (head.pending === 0) this.#forget(roomId)
+      if (head.pending > 0) continue
+      // Whoever took it out and waits for something else takes it out again: of two heads of a room one would not know the other's events.
+      head.stale = true
+      this.#forget(roomId)
     }
   }
 

@@ -50,5 +50,11 @@ export const roomMetrics = defineMetrics({
     labels: [],
     buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15, 60],
   },
+  stateGroupsCollected: {
+    type: 'counter',
+    name: 'weft_state_groups_collected_total',
+    help: 'State groups deleted because nothing refers to them any more',
+    labels: [],
+  },
   resolverThreads: { type: 'gauge', name: 'weft_state_resolver_threads', help: 'Threads open for state resolution', labels: [] },
 })

@@ -13,6 +13,7 @@ import {
   RelationsReader,
   RoomDirectoryReader,
   RoomsReader,
+  StateGroupUsesReader,
   StateReader,
 } from '@weft/storage'
 import { Aliases } from './aliases.ts'
@@ -36,6 +37,7 @@ import { RedactionErasure } from './redaction-erasure.ts'
 import { RelationRules } from './relation-rules.ts'
 import { RoomPublication } from './room-publication.ts'
 import { RoomUpgrade } from './room-upgrade.ts'
+import { StateGroupCollection } from './state-group-collection.ts'
 import { StateKeys } from './state-keys.ts'
 import { type RoomSettings, Succession, type SuccessionLog } from './succession.ts'
 
@@ -81,6 +83,8 @@ export interface RoomsWriter {
   readonly keeper: DirectoryKeeper
   readonly publication: RoomPublication
   readonly erasure: RedactionErasure
+  /** Deletes state groups that are not used any more, as often as it is asked to. */
+  readonly collection: StateGroupCollection
   /** Resolves when all events that were taken are committed or refused. */
   drained(): Promise<void>
 }
@@ -212,6 +216,13 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
     receiver: receiving.receiver,
     keeper,
     erasure: new RedactionErasure({ redacted: new RedactedEventsReader(db), db: fenced, clock }),
+    collection: new StateGroupCollection({
+      uses: new StateGroupUsesReader(db),
+      ...{ rooms, heads, clock },
+      groupStates: receiving.groupStates,
+      db: options.fenced,
+      collected: (groups) => figures.stateGroupsCollected.inc(groups),
+    }),
     publication: new RoomPublication({ writer, rooms, keeper, db: fenced }),
     upgrade: new RoomUpgrade({ writer, rooms, events, directory, profiles, succession, environment }),
     async drained() {

@@ -46,7 +46,11 @@ export class ReceiveRig {
 
   /** @param options.peers further servers */
   static async start(
-    options: { readonly peers?: readonly SignedPeer[]; readonly resolution?: ReceivingOptions['resolution'] } = {},
+    options: {
+      readonly peers?: readonly SignedPeer[]
+      readonly resolution?: ReceivingOptions['resolution']
+      readonly headBytes?: number
+    } = {},
   ): Promise<ReceiveRig> {
     const { peers = [], ...others } = options
     const keys = new PeerKeys([])

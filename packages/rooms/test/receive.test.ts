@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { roomVersions } from '@weft/matrix'
 import { type PeerDraft, type PeerRoom, PeerSource } from '@weft/testkit'
+import type { EventSource } from '../src/index.ts'
 import { namedState, ReceiveRig } from './receive-rig.ts'
 
 let rig: ReceiveRig
@@ -128,6 +129,34 @@ describe('rejected events', () => {
 })
 
 describe('what is missing', () => {
+  test('while it is asked for, the room leaves the cache and users send on', async () => {
+    const small = await ReceiveRig.start({ headBytes: 1 })
+    try {
+      const room = await small.remoteRoom('11')
+      const other = await small.rooms.room(local)
+      const missing = room.message(alice(), 'missing')
+      const last = room.message(alice(), 'last')
+      const source = new PeerSource(room)
+      let here = ''
+      const busy: EventSource = {
+        missingEvents: async (request) => {
+          await small.rooms.text(local, other, 'elsewhere')
+          here = await small.rooms.text(local, room.roomId, 'meanwhile')
+          return source.missingEvents(request)
+        },
+        events: (roomId, ids) => source.events(roomId, ids),
+        stateIdsBefore: (roomId, id) => source.stateIdsBefore(roomId, id),
+      }
+      const [received] = await small.receiver.receive({ roomId: room.roomId, pdus: room.pdus([last.eventId]), source: busy })
+      expect(received).toMatchObject({ outcome: 'accepted' })
+      expect(missing.eventId).not.toBe(here)
+      expect(await small.listedExtremities(room.roomId)).toEqual([here, last.eventId].sort())
+      expect(await small.head(room.roomId)).toMatchObject({ extremities: [here, last.eventId].sort() })
+    } finally {
+      await small.stop()
+    }
+  })
+
   test('prev events are asked for', async () => {
     const room = await roomOf('11')
     const chain = Array.from({ length: 250 }, (_, i) => room.message(alice(), String(i)))

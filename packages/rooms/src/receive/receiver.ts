@@ -157,7 +157,7 @@ export class Receiver {
       source,
       stateKeys: this.#o.stateKeys,
       limits: this.#o.limits ?? DEFAULT_MISSING_LIMITS,
-      storeOutliers: (outliers) => this.#storeOutliers(head, index, outliers, turns),
+      storeOutliers: async (outliers) => this.#storeOutliers(await this.#o.heads.get(head.roomId), index, outliers, turns),
     })
     await missing.fillPrevEvents(events)
     const arrivals = await this.#arrivals(events, missing)
@@ -238,16 +238,16 @@ export class Receiver {
     alone: boolean,
   ): Promise<Map<string, Received>> {
     const outcomes = new Map<string, Received>()
-    let at = head
     let stepSize = EVENTS_A_STEP
     for (let i = 0; i < arrivals.length; ) {
       const step = arrivals.slice(i, i + stepSize)
+      // Asked for anew: while others were asked for what is missing, it may have left the cache, and come back as another.
+      const at = await this.#o.heads.get(head.roomId)
       try {
         for (const [eventId, received] of await this.#placeStep(at, index, step, turns, outcomes, alone)) outcomes.set(eventId, received)
         i += step.length
       } catch (error) {
         if (!(error instanceof ResolutionExceeded)) throw error
-        at = await this.#o.heads.get(head.roomId)
         // The one that is too much is found one by one; what stands on it is left out too.
         if (step.length === 1) {
           const { eventId } = (step[0] as Arrival).event
