@@ -92,9 +92,9 @@ async function flush({ machine, load }: Rig): Promise<Outcome> {
   return { recovery }
 }
 
-/** The writer stands still; when it goes on it finds mail that it must not deliver, and ends. */
+/** The writer stands still; when it goes on it finds mail that it must not deliver, and stands by. */
 async function standStill({ machine, load }: Rig): Promise<Outcome> {
-  const { name, pid, instance } = machine.writer()
+  const { pid, instance } = machine.writer()
   const mail = await StaleMail.prepare(machine, instance)
   const since = performance.now()
   process.kill(pid, 'SIGSTOP')
@@ -104,7 +104,7 @@ async function standStill({ machine, load }: Rig): Promise<Outcome> {
   process.kill(pid, 'SIGCONT')
   const goesOn = await load.recovery(performance.now())
   console.log(`   it goes on: first send after ${ms(goesOn.firstSend)}, seen by every /sync after ${ms(goesOn.everySync)}`)
-  await machine.replaced(name, pid)
+  await machine.standsBy(instance)
   return { recovery, faults: await mail.faults() }
 }
 

@@ -11,9 +11,6 @@ const main = join(root, 'apps', 'weft', 'src', 'main.ts')
 const START_MS = 120_000
 const WAIT_MS = 30_000
 
-/** What a process says that ends because of what was done to it. */
-const AN_OUTAGE = /^process fails$/
-
 interface Line {
   readonly level: string
   readonly msg: string
@@ -101,6 +98,12 @@ export class Machine implements AsyncDisposable {
     })
   }
 
+  /** Resolves once a process that was the writer has said that it is the writer no more. */
+  async standsBy(instance: string): Promise<void> {
+    const said = (line: Line) => line.instance === instance && line.msg === 'this process is the writer no more: it stands by'
+    await this.until(`${instance} stands by`, () => this.#lines.some(said))
+  }
+
   /** The Redis that it started. */
   redis(): Redis {
     return new Redis({ path: join(this.#folder, 'data', 'redis', 'redis.sock') })
@@ -120,7 +123,7 @@ export class Machine implements AsyncDisposable {
   bugs(): string[] {
     const lines = this.#lines.slice(this.#looked)
     this.#looked = this.#lines.length
-    return lines.filter((line) => line.level === 'error' && !AN_OUTAGE.test(line.msg)).map((line) => JSON.stringify(line))
+    return lines.filter((line) => line.level === 'error').map((line) => JSON.stringify(line))
   }
 
   /** The end of all logs. */

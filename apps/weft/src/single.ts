@@ -9,30 +9,40 @@ import { openDatabase } from '@weft/storage'
 import { startEmbeddedDatabase } from './embedded-database.ts'
 import { sayHowToBegin } from './say.ts'
 import { migrateUrl } from './schema.ts'
+import { Supervised } from './supervised.ts'
 
 /** All classes in one process, with an embedded PostgreSQL unless another is configured. Never returns. */
 export async function startSingle(path: string): Promise<never> {
   const compose: Compose = async (context) => {
-    const { config, lifecycle, log } = context
+    const { config } = context
     let { database } = config
     if (database === undefined) {
-      const starting = startEmbeddedDatabase(resolve(dirname(path), config.data_dir), log)
-      // Registered before it runs: who presses Ctrl-C meanwhile leaves no server behind.
-      lifecycle.onStop('embedded PostgreSQL', async () => {
-        const started = await starting.catch(() => undefined)
-        await started?.server.stop()
-      })
-      const embedded = await starting
-      void embedded.server.exited.then((how) => {
-        if (!lifecycle.draining.aborted) lifecycle.fail(new Error(`the embedded PostgreSQL ended (${how})`))
-      })
-      database = { url: embedded.url, pool_size: 10 }
+      database = { url: await keepEmbeddedDatabase(resolve(dirname(path), config.data_dir), context), pool_size: 10 }
     }
     await migrateUrl(database.url)
     await composeSingle({ ...context, config: { ...config, database } }, localBackplane(context))
     sayHowToBegin(config)
   }
   return runProcess('single', compose, { configPath: path, requires: ['internal_secret', 'signing_key'] })
+}
+
+/** Starts PostgreSQL, and starts it again whenever it ends. @returns where it is, which stays the same */
+async function keepEmbeddedDatabase(dataDir: string, { lifecycle, log }: ProcessContext): Promise<string> {
+  let url = ''
+  const launch = async () => {
+    const embedded = await startEmbeddedDatabase(dataDir, log)
+    url = embedded.url
+    return embedded.server
+  }
+  const postgres = new Supervised({ name: 'postgres', launch, log, onChange: () => undefined })
+  const started = postgres.start()
+  // Registered before it runs: who presses Ctrl-C meanwhile leaves no server behind.
+  lifecycle.onStop('embedded PostgreSQL', async () => {
+    await started.catch(() => undefined)
+    await postgres.stop()
+  })
+  await started
+  return url
 }
 
 /** The same classes as behind a router, with one HTTP server for all of them. The backplane is stopped with it. */
@@ -46,7 +56,8 @@ export async function composeSingle(context: ProcessContext, backplane: Backplan
   const sync = await openSync(syncContext, { db, backplane, presence: () => presence })
   lifecycle.onStop('sync', () => sync.stop())
   const door = new Door(context)
-  const role = runWriter(partContext(context, 'writer'), {
+  const writerContext = partContext(context, 'writer')
+  const role = runWriter(writerContext, {
     db,
     backplane,
     signer: await loadSigner(config),
@@ -60,13 +71,18 @@ export async function composeSingle(context: ProcessContext, backplane: Backplan
         edge: { xForwarded: config.listeners.some((listener) => listener.x_forwarded), trustedProxies: config.trusted_proxies },
         isUnavailable,
       })
+      writerContext.lifecycle.setReady(true)
+    },
+    onStandby() {
+      door.close()
+      writerContext.lifecycle.setReady(false)
     },
   })
   lifecycle.onStop('writer', () => role.stop())
   lifecycle.onStop('HTTP server', () => door.stop())
   await role.active
   await listen(door, config, log)
-  for (const part of [syncContext.lifecycle, lifecycle.part('writer'), lifecycle]) part.setReady(true)
+  for (const part of [syncContext.lifecycle, lifecycle]) part.setReady(true)
 }
 
 async function listen(door: Door, config: Config, log: ProcessContext['log']): Promise<void> {

@@ -236,6 +236,23 @@ describe('a start again', () => {
     await gone([watched])
   })
 
+  test('serves again, in the same process, when its PostgreSQL was killed', async () => {
+    afterwards.push(() => folder.remove())
+    const server = launch()
+    await server.says(/To stop:/)
+    expect((await run(['register-user', '-u', 'alice', '-p', 'a long password'])).code).toBe(0)
+    const killed = postgresPid()
+    process.kill(killed, 'SIGKILL')
+    await server.says(/this process is the writer no more: it stands by/)
+    let answer = await login('alice', 'a long password')
+    while (answer.status === 503) answer = await login('alice', 'a long password')
+    expect(answer.status).toBe(200)
+    expect(postgresPid()).not.toBe(killed)
+    expect(isRunning(server.pid)).toBe(true)
+    expect(await server.stop()).toMatchObject({ code: 0 })
+    expect(processesOf(folder.path)).toEqual([])
+  })
+
   test('a data folder of another major version is refused with the way out, and left as it is', async () => {
     afterwards.push(() => folder.remove())
     const first = launch()

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { expect, test } from '@jest/globals'
 import { createLogger } from '@weft/kernel'
-import { type Running, Supervised } from '../src/split/supervised.ts'
+import { type Running, Supervised } from '../src/supervised.ts'
 
 /** A thing that ends when a test says so. */
 class Thing implements Running {

@@ -1,7 +1,8 @@
 import { type FencedTransactions, type MemberProfile, ProfilePropagation } from '@weft/accounts'
 import { Jobs, type ProcessContext } from '@weft/kernel'
 import type { RoomsWriter } from '@weft/rooms'
-import { type Database, MembershipsReader, retentionRules, sweepExpired } from '@weft/storage'
+import { asConnectionLost, type Database, MembershipsReader, retentionRules, sweepExpired } from '@weft/storage'
+import { pause } from './pause.ts'
 
 /** How often old rows are looked for. */
 const RETENTION_MS = 3_600_000
@@ -11,6 +12,7 @@ const PROPAGATION = 'profile-propagation'
 /** What was noted and lost with a process is listed after at most so long. */
 const DIRECTORY_SWEEP_MS = 60_000
 const ERASURE_MS = 5 * 60_000
+const RETRY_MS = 1000
 
 /** The background work of the active writer: profiles on their way to rooms, tables whose rows go by age. */
 export function startJobs(
@@ -59,15 +61,27 @@ export function startJobs(
       .enqueue(PROPAGATION, {}, { dedupeKey: 'all' })
       .catch((err) => log.warn({ err }, 'a changed profile waits for the next start or change'))
   }
+  const stopping = new AbortController()
+  const begin = async () => {
+    while (!stopping.signal.aborted) {
+      try {
+        await jobs.start()
+        // What a predecessor left undone stands in its table.
+        return ring()
+      } catch (err) {
+        if (stopping.signal.aborted) return
+        if (asConnectionLost(err) === undefined) return lifecycle.fail(err)
+        log.warn({ err }, 'jobs wait until PostgreSQL can be reached')
+      }
+      await pause(clock, RETRY_MS, stopping.signal)
+    }
+  }
   // Not waited for: they import and connect for a second on a busy machine, in which a new writer should serve.
-  const started = jobs.start().then(
-    // What a predecessor left undone stands in its table.
-    () => ring(),
-    (error: unknown) => lifecycle.fail(error),
-  )
+  const started = begin()
   return {
     onMemberFieldChanged: ring,
     async stop() {
+      stopping.abort()
       await started
       await jobs.stop()
     },

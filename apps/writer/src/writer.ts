@@ -14,7 +14,7 @@ import { registry, serverInfo, type WriterServices } from '@weft/api'
 import { bucketOf, dummyStage, passwordStage, registrationTokenStage, UserInteractiveAuth } from '@weft/http'
 import type { ProcessContext } from '@weft/kernel'
 import type { LocalSigner } from '@weft/matrix'
-import { Acks, type Backplane, type HeldLease, StreamWriter, streams, Typing } from '@weft/replication'
+import { Acks, type Backplane, FencedError, type HeldLease, StreamWriter, streams, Typing } from '@weft/replication'
 import { type KeyLookup, openRooms, ownKeys, type Receiver } from '@weft/rooms'
 import { type Database, EventsReader, MembershipsReader, type Queryable, TokensReader } from '@weft/storage'
 import { startJobs } from './jobs.ts'
@@ -30,6 +30,8 @@ export interface ActiveWriter {
   readonly onAuthenticated: (requester: { userId: string; deviceId: string | undefined }, from: { ip: string; userAgent: string }) => void
   /** Finishes what was taken, then gives the lease back. */
   stop(): Promise<void>
+  /** The same for a lease that is lost: refuses what was taken, and waits for nothing that needs PostgreSQL. */
+  abandon(reason: unknown): Promise<void>
 }
 
 const LAST_SEEN_FLUSH_MS = 60_000
@@ -47,9 +49,11 @@ export async function activate(
     readonly lease: HeldLease
     readonly signer: LocalSigner
     readonly keys?: KeyLookup | undefined
+    /** It cannot be the writer any more, though the lease may not know it. */
+    readonly onLost: (reason: unknown) => void
   },
 ): Promise<ActiveWriter> {
-  const { config, clock, log, metrics, lifecycle } = context
+  const { config, clock, log, metrics } = context
   const { db, backplane, lease } = parts
   const authenticator = new TokenAuthenticator({
     tokens: new TokensReader(db),
@@ -70,12 +74,16 @@ export async function activate(
         for (const row of rows) authenticator.forget(row.userId, row.deviceId)
       },
     },
-    onFenced: () => lifecycle.fail(new Error('another process has become the writer')),
+    onFenced: () => parts.onLost(new Error('another process has become the writer')),
   })
+  await using begun = new AsyncDisposableStack()
+  begun.defer(() => streamWriter.stop())
   await streamWriter.start()
   const fenced = fencedTransactions(db, streamWriter)
   const acks = new Acks({ bus: backplane.acks, discovery: backplane.discovery, clock })
+  begun.defer(() => acks.stop())
   const typing = new Typing({ store: backplane.ephemeral, announcer: streamWriter, clock, log })
+  begun.defer(() => typing.stop())
   await typing.start()
   // Jobs need the services and services ring for jobs: the bell is hung up once both stand.
   let ringForProfiles: (userId: string) => void = () => undefined
@@ -117,27 +125,34 @@ export async function activate(
     defaultRoomVersion: config.default_room_version,
     headBytes: config.caches.room_heads,
     async confirmWriter() {
-      if (!lease.held()) throw new Error('this process may not be the writer any more')
+      if (!lease.held()) throw new FencedError('this process may not be the writer any more')
       const { sql, values } = streamWriter.fence()
       await db.query(sql, values).catch((error: unknown) => {
         throw streamWriter.refused(error)
       })
     },
-    onUnsettled: (error) => lifecycle.fail(error),
+    onUnsettled: parts.onLost,
   })
   const reads = accountReads({ db, rooms: rooms.rooms, memberships: new MembershipsReader(db) })
   const jobs = startJobs(context, { db, databaseUrl: parts.databaseUrl, fenced, rooms })
   ringForProfiles = jobs.onMemberFieldChanged
-  showAccounts(metrics, { authenticator, hasher: accounts.hasher })
+  const unshowAccounts = showAccounts(metrics, { authenticator, hasher: accounts.hasher })
   const uia = new UserInteractiveAuth(
     new UiaSessions({ db, fenced, clock, lifetimeMs: config.ui_auth.session_timeout }),
     [dummyStage, passwordStage(accounts.passwordLogin), registrationTokenStage(accounts.registration)],
     config.internal_secret ?? '',
   )
   const lastSeen = new LastSeen({ db, clock })
-  const flushing = clock.setInterval(() => {
-    lastSeen.flush().catch((err) => log.warn({ err }, 'when devices were last seen could not be written'))
-  }, LAST_SEEN_FLUSH_MS)
+  const flush = () => lastSeen.flush().catch((err) => log.warn({ err }, 'when devices were last seen could not be written'))
+  const flushing = clock.setInterval(() => void flush(), LAST_SEEN_FLUSH_MS)
+  /** What ends at once, and needs nobody. */
+  const fallSilent = () => {
+    flushing.cancel()
+    unshowAccounts()
+    typing.stop()
+    acks.stop()
+  }
+  begun.move()
   return {
     epoch: lease.writer.epoch,
     services: { accounts, accountReads: reads, serverInfo: serverInfo(config, registry.unstableFeatures()), uia, rooms },
@@ -147,12 +162,17 @@ export async function activate(
     async stop() {
       await rooms.drained()
       await jobs.stop()
-      flushing.cancel()
-      await lastSeen.flush().catch((err) => log.warn({ err }, 'when devices were last seen could not be written'))
-      typing.stop()
-      acks.stop()
+      await flush()
+      fallSilent()
       await streamWriter.stop()
       await lease.release()
+    },
+    async abandon(reason) {
+      fallSilent()
+      await rooms.abandon(new FencedError('this process is not the writer any more', { cause: reason }))
+      // On connections that may never answer; whoever holds the epoch next is safe from what they still do.
+      const late = [jobs.stop(), flush(), streamWriter.stop(), lease.release()]
+      for (const ending of late) ending.catch((err: unknown) => log.debug({ err }, 'an end that came late'))
     },
   }
 }

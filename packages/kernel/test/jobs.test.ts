@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { connectionUrl } from '@weft/storage'
-import { type TestDatabase, testDatabase } from '@weft/testkit'
+import { connectionUrl, Dedicated } from '@weft/storage'
+import { startPostgres, type TestDatabase, testDatabase } from '@weft/testkit'
 import { type JobData, type JobRun, Jobs, type JobsOptions, Metrics, silentLogger, systemClock } from '../src/index.ts'
 
 let database: TestDatabase
@@ -157,6 +157,30 @@ describe('jobs', () => {
     await jobs.enqueue('a', { n: 2 })
     expect(await second).toEqual({ n: 2 })
   })
+
+  test('begin at a second try once PostgreSQL is back, and end without it', async () => {
+    await using server = await startPostgres({ major: 18 })
+    const url = connectionUrl(server.connection)
+    const first = process({ schema: schema(), url })
+    const ran = Promise.withResolvers<void>()
+    first.every('a', 60_000, async () => ran.resolve())
+    await first.start()
+    await ran.promise
+    await server.kill()
+    await first.stop()
+    const jobs = process({ schema: schema(), url })
+    const again = Promise.withResolvers<void>()
+    jobs.every('a', 60_000, async () => again.resolve())
+    await expect(jobs.start()).rejects.toThrow()
+    await server.restart()
+    await jobs.start()
+    await again.promise
+    await jobs.stop()
+    // What failed has left nothing open either.
+    const looking = await Dedicated.connect(server.connection, 'test')
+    expect(await looking.script(`SELECT application_name FROM pg_stat_activity WHERE application_name LIKE '%jobs'`)).toEqual([])
+    await looking.close()
+  }, 60_000)
 
   test('definitions are made once, and before the start', async () => {
     const jobs = process({ schema: schema() })

@@ -61,6 +61,12 @@ const terminate = sql<{ ended: number }>(
   `SELECT count(pg_terminate_backend(pid))::int AS ended FROM pg_stat_activity
    WHERE datname = current_database() AND pid <> pg_backend_pid() AND (pid = $1 OR (application_name = $2 AND $2 <> $3))`,
 )
+// Of the transactions of this process only those that write have an id.
+const endOwnWrites = sql<{ ended: number }>(
+  'lease.endOwnWrites',
+  `SELECT count(pg_terminate_backend(pid))::int AS ended FROM pg_stat_activity
+   WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = $1 AND backend_xid IS NOT NULL`,
+)
 const readEpoch = sql<{ epoch: number; instance: string }>('lease.readEpoch', 'SELECT epoch, instance FROM writer_epoch WHERE writer = $1')
 const takeEpoch = sql<{ epoch: number }>(
   'lease.takeEpoch',
@@ -158,6 +164,8 @@ export class WriterLease {
         } catch (err) {
           if ((err as { code?: string }).code !== lockNotAvailable) throw err
           log.warn({ before: before?.instance }, 'a transaction of the old writer is still open')
+          // Its own, from before it lost the lease: on a connection that only PostgreSQL still believes in.
+          if (before?.instance === applicationName) await session.query(endOwnWrites, [applicationName])
         }
       }
     } catch (err) {

@@ -104,6 +104,27 @@ test('a holder that stands still with a transaction open is ended within 5 s, an
   await standby.stop(next)
 })
 
+test('a process that becomes the writer again ends what it left open before', async () => {
+  const again = process('lease-again')
+  const held = await again.acquire()
+  const holding = Promise.withResolvers<void>()
+  const resumed = Promise.withResolvers<void>()
+  const late = again.db.transaction(async (tx) => {
+    const { sql: fence, values } = fenceStatement(held.writer)
+    await tx.query(fence, values)
+    holding.resolve()
+    await resumed.promise
+    await tx.query(fence, values)
+  })
+  await holding.promise
+  await held.release()
+  const next = await again.acquire()
+  expect(next.writer.epoch).toBe(held.writer.epoch + 1)
+  resumed.resolve()
+  await expect(late).rejects.toThrow()
+  await again.stop(next)
+})
+
 test('R40: fifty waiters do not spin, and one of them has the lease when it is free', async () => {
   const holder = process('lease-contended')
   const held = await holder.acquire()

@@ -32,7 +32,7 @@ export interface CommitLoopOptions {
   /** Told about every head whose commit failed, before its submissions learn of it. */
   readonly onFailed: (head: RoomHead) => void
   readonly onSettled: (head: RoomHead) => void
-  /** The outcome of a COMMIT could not be found out: the process has to end, and the next writer reads what is there. */
+  /** The outcome of a COMMIT could not be found out, and the loop is closed: the next writer reads what is there. */
   readonly onUnsettled: (error: unknown) => void
   /** True for the error that says another process has become the writer. */
   readonly isFenced: (error: unknown) => boolean
@@ -81,6 +81,7 @@ export class CommitLoop {
   #waiting: Waiting[] = []
   #running = false
   #scheduled = false
+  #closed: Error | undefined
   #idle: Array<() => void> = []
 
   constructor(options: CommitLoopOptions) {
@@ -101,13 +102,15 @@ export class CommitLoop {
 
   /**
    * Resolves once the events are committed.
-   * @throws NotCommitted, or the reason why PostgreSQL could not be reached
+   * @throws NotCommitted, the reason why PostgreSQL could not be reached, or for which the loop was closed
    */
   commit(submission: Submission): Promise<void> {
     submission.head.pending++
     if (submission.with !== undefined) submission.with.head.pending++
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ submission, since: performance.now(), resolve, reject })
+      const waiting = { submission, since: performance.now(), resolve, reject }
+      if (this.#closed !== undefined) return this.#fail(waiting, this.#closed)
+      this.#waiting.push(waiting)
       this.#schedule()
     })
   }
@@ -118,14 +121,19 @@ export class CommitLoop {
     await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 
+  /** Refuses what waits and all that comes; what is under way may still be committed, while this writer's epoch lasts. */
+  close(reason: Error): void {
+    this.#closed ??= reason
+    for (const waiting of this.#waiting.splice(0)) this.#fail(waiting, this.#closed)
+  }
+
   #schedule(): void {
     if (this.#running || this.#scheduled) return
     this.#scheduled = true
     // setImmediate lets every request that is already readable join the batch; a timer would only add latency (p50 3.0 ms).
     setImmediate(() => {
       this.#scheduled = false
-      // It rejects only after onUnsettled, when the process ends.
-      this.#run().catch(() => undefined)
+      void this.#run()
     })
   }
 
@@ -182,9 +190,11 @@ export class CommitLoop {
       try {
         landed = error instanceof CommitOutcomeUnknown && (await this.#hasLanded(error, batch))
       } catch (cause) {
-        // Nobody can say whether it is there, and nothing may be written before that is known: the process must not go on.
+        // Nobody can say whether it is there, and nothing may be written before that is known. Its positions stay taken.
+        this.#failBatch(batch, error)
+        this.close(error as CommitOutcomeUnknown)
         this.#options.onUnsettled(cause)
-        throw cause
+        return
       }
       if (!landed) {
         reservation.abandon()
@@ -209,6 +219,7 @@ export class CommitLoop {
   /**
    * Whether a COMMIT of unknown outcome took place. Asked before anything else is written, and only once the backend that ran
    * it is gone, so that the answer is final. Waits as long as PostgreSQL is away: until then nobody can be told anything.
+   * @throws what PostgreSQL answers instead, or the reason for which the loop was closed meanwhile
    */
   async #hasLanded(error: CommitOutcomeUnknown, batch: readonly Waiting[]): Promise<boolean> {
     const probe = batch.map(({ submission }) => probeOf(submission)).find((found) => found !== undefined)
@@ -220,6 +231,7 @@ export class CommitLoop {
         return found !== undefined && found.outlier === probe.outlier
       } catch (cause) {
         if (!isConnectionError(cause)) throw cause
+        if (this.#closed !== undefined) throw this.#closed
         await this.#options.pause(UNREACHABLE_RETRY_MS)
       }
     }

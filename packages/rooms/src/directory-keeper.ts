@@ -29,6 +29,7 @@ export class DirectoryKeeper {
   #noted = new Set<number>()
   #timer: { cancel(): void } | undefined
   #running: Promise<void> = Promise.resolve()
+  #cancelled = false
 
   constructor(options: DirectoryKeeperOptions) {
     this.#options = options
@@ -36,6 +37,7 @@ export class DirectoryKeeper {
 
   /** The room's state has changed, perhaps in what the directory says of it. */
   note(roomNid: number): void {
+    if (this.#cancelled) return
     if (this.#noted.size < MAX_NOTED) this.#noted.add(roomNid)
     this.#timer ??= this.#options.clock.setTimeout(() => {
       this.#timer = undefined
@@ -68,11 +70,16 @@ export class DirectoryKeeper {
     return stale.length
   }
 
-  /** Resolves when nothing is being written. */
+  /** Makes no more entries for what was noted; resolves when nothing is being written. */
   async stop(): Promise<void> {
-    this.#timer?.cancel()
-    this.#timer = undefined
+    this.cancel()
     await this.#running
+  }
+
+  /** Makes no more entries for what was noted, nor for what still comes. */
+  cancel(): void {
+    this.#cancelled = true
+    this.#timer?.cancel()
   }
 
   async #refresh(roomNids: readonly number[]): Promise<void> {

@@ -64,7 +64,7 @@ export interface RoomsWriterOptions {
   readonly headBytes: number
   /** Throws unless this process is still the writer. */
   readonly confirmWriter: () => Promise<void>
-  /** The outcome of a commit could not be found out: the process has to end. */
+  /** The outcome of a commit could not be found out: this writer writes no more. */
   readonly onUnsettled: (error: unknown) => void
 }
 
@@ -87,6 +87,8 @@ export interface RoomsWriter {
   readonly collection: StateGroupCollection
   /** Resolves when all events that were taken are committed or refused. */
   drained(): Promise<void>
+  /** Refuses what was taken and is not being committed, and waits for nothing that needs PostgreSQL. */
+  abandon(reason: Error): Promise<void>
 }
 
 const ID_ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
@@ -152,10 +154,12 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
       waited: (seconds) => figures.commitWait.observe(seconds),
     },
   })
-  figures.heads.sample(() => heads.figures.rooms)
-  figures.headBytes.sample(() => heads.figures.bytes)
-  figures.headLoads.sample(() => heads.figures.loads)
-  figures.queue.sample(() => loop.depth)
+  const figuresEnd = [
+    figures.heads.sample(() => heads.figures.rooms),
+    figures.headBytes.sample(() => heads.figures.bytes),
+    figures.headLoads.sample(() => heads.figures.loads),
+    figures.queue.sample(() => loop.depth),
+  ]
   const firstFormat = new FirstFormat({ events, serverName: options.serverName, randomId })
   const roomNids = new IdBlocks(db, 'room_nid_seq', 10)
   const receiving = openReceiving({
@@ -229,6 +233,13 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
       await receiving.close()
       await loop.drained()
       await keeper.stop()
+      for (const end of figuresEnd) end()
+    },
+    async abandon(reason) {
+      loop.close(reason)
+      keeper.cancel()
+      for (const end of figuresEnd) end()
+      await receiving.close(reason)
     },
   }
 }

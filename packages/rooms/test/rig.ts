@@ -4,6 +4,7 @@ import { type JsonObject, makeSigner } from '@weft/matrix'
 import { LocalAnnouncer, StreamWriter, streams } from '@weft/replication'
 import {
   AccountDataReader,
+  type Database,
   EventsReader,
   IdBlocks,
   MembershipsReader,
@@ -18,6 +19,7 @@ import {
   type BucketLimit,
   type Buckets,
   CommitLoop,
+  type CommitLoopOptions,
   DirectoryKeeper,
   EventWriter,
   type EventWriterOptions,
@@ -52,6 +54,9 @@ interface RigOptions {
   /** Of the servers that send to it. */
   readonly keys?: KeyLookup
   readonly resolution?: ReceivingOptions['resolution']
+  /** What the commit loop writes to, in the database's place. */
+  readonly commits?: (db: Database) => CommitLoopOptions['db']
+  readonly onUnsettled?: (error: unknown) => void
 }
 
 /** The rooms domain on a database of its own, without HTTP and replication behind it. */
@@ -109,7 +114,7 @@ export class RoomsRig {
     })
     const stateKeys = new StateKeys(this.state, new IdBlocks(db, 'state_key_nid_seq', 100))
     this.loop = new CommitLoop({
-      db,
+      db: options.commits?.(db) ?? db,
       events: this.events,
       stateKeys,
       reserve: (n) => {
@@ -128,7 +133,8 @@ export class RoomsRig {
       onFailed: (head) => this.heads.drop(head),
       onSettled: (head) => this.heads.settled(head),
       onUnsettled: (error) => {
-        throw error
+        if (options.onUnsettled === undefined) throw error
+        options.onUnsettled(error)
       },
       isFenced: () => false,
       pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),

@@ -29,8 +29,9 @@ export class RetryCounts {
  * A sender that knows several doors and retries as matrix-js-sdk does: after a lost connection at the next door, after 5xx and 429
  * when Retry-After says so, or else after 1, 2, 4 and 8 s. Every other answer is the answer. Only for requests that may be repeated.
  * @param counts shared by the clients of a test
+ * @param maxTries how often it hears that it should come back, before it gives up
  */
-export function retryingSender(urls: readonly string[], counts: RetryCounts, first = 0): Sender {
+export function retryingSender(urls: readonly string[], counts: RetryCounts, first = 0, maxTries = MAX_TRIES): Sender {
   const doors = urls.map((url) => directSender(url))
   let door = first % doors.length
   return async (method, path, body, options) => {
@@ -54,7 +55,7 @@ export function retryingSender(urls: readonly string[], counts: RetryCounts, fir
         failures++
         heardAt = performance.now()
       }
-      if (failures >= MAX_TRIES || performance.now() - heardAt > DOORS_SHUT_MS) {
+      if (failures >= maxTries || performance.now() - heardAt > DOORS_SHUT_MS) {
         counts.notAbsorbed.push(`${what}: given up after ${outcome.reason}`)
         throw new Error(`${what}: given up after ${outcome.reason}`)
       }

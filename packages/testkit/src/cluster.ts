@@ -21,6 +21,8 @@ export interface TestClusterOptions {
   readonly sync?: number
   readonly writers?: number
   readonly routers?: number
+  /** A database on another server than the run's; closed with the cluster. */
+  readonly database?: TestDatabase
   /** More settings of homeserver.yaml, by top-level key. */
   readonly settings?: Readonly<Record<string, unknown>>
   /** Rate limits as they are by default, rather than off. */
@@ -72,7 +74,7 @@ export class TestCluster implements AsyncDisposable {
   static async start(options: TestClusterOptions): Promise<TestCluster> {
     const { layout } = options
     const redis = layout === 'split' ? await startRedis() : undefined
-    const database = await testDatabase()
+    const database = options.database ?? (await testDatabase())
     const folder = mkdtempSync(join(tmpdir(), 'weft-cluster-'))
     const secret = randomBytes(24).toString('base64url')
     const sharedSecret = randomBytes(24).toString('base64url')

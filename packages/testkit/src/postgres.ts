@@ -19,8 +19,13 @@ export function postgresBinaries(major: 14 | 18): PostgresBinaries {
 /** A PostgreSQL of a test's own. */
 export interface TestServer extends AsyncDisposable {
   readonly connection: ConnectionParts
+  /** The one that runs, or ran last. */
   readonly server: EmbeddedPostgres
   readonly dataDir: string
+  /** Ends it as `kill -9` does, backends and all. */
+  kill(): Promise<void>
+  /** Starts it again after `kill`, on the same data and at the same address. */
+  restart(): Promise<void>
   /** Stops the server, where it still runs, and deletes its folder. */
   stop(): Promise<void>
 }
@@ -42,16 +47,33 @@ export async function startPostgres(options: TestServerOptions): Promise<TestSer
   await chmod(folder, 0o755)
   const dataDir = join(folder, 'data')
   if (options.from !== undefined) await copyFolder(options.from, dataDir)
-  const server = await EmbeddedPostgres.start({
-    binaries: postgresBinaries(options.major),
-    dataDir,
-    fsync: options.fsync ?? false,
-    maxConnections: 300,
-    removeOnDeath: folder,
-  })
+  const start = () =>
+    EmbeddedPostgres.start({
+      binaries: postgresBinaries(options.major),
+      dataDir,
+      fsync: options.fsync ?? false,
+      maxConnections: 300,
+      removeOnDeath: folder,
+    })
+  let server = await start()
   const stop = async () => {
     await server.stop()
     await rm(folder, { recursive: true, force: true })
   }
-  return { connection: server.connection, server, dataDir, stop, [Symbol.asyncDispose]: stop }
+  return {
+    connection: server.connection,
+    get server() {
+      return server
+    },
+    dataDir,
+    async kill() {
+      process.kill(server.pid, 'SIGKILL')
+      await server.exited
+    },
+    async restart() {
+      server = await start()
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
 }

@@ -9,6 +9,8 @@ export interface SteadyLoadOptions {
   readonly rooms: number
   /** Between an acknowledgement and the client's next message, in ms. */
   readonly paceMs: number
+  /** How often a client tries again before it gives up; as matrix-js-sdk by default. */
+  readonly maxTries?: number
   /** Told apart from those of another load on the same server. */
   readonly prefix?: string
 }
@@ -66,7 +68,7 @@ export class SteadyLoad implements AsyncDisposable {
   /** Registers the clients, makes the rooms, joins, and begins to write. */
   static async start(options: SteadyLoadOptions): Promise<SteadyLoad> {
     const counts = new RetryCounts()
-    const senders: Sender[] = Array.from({ length: options.clients }, (_, i) => retryingSender(options.urls, counts, i))
+    const senders: Sender[] = Array.from({ length: options.clients }, (_, i) => retryingSender(options.urls, counts, i, options.maxTries))
     const clients = await Promise.all(senders.map((send, i) => TestClient.register(send, `${options.prefix ?? 'load'}${i}`)))
     const creators = Array.from({ length: options.rooms }, (_, i) => clients[i % clients.length] as TestClient)
     const rooms = await Promise.all(creators.map((creator) => creator.createRoom({ preset: 'public_chat' })))

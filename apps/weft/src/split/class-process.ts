@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import type { Running } from './supervised.ts'
+import type { Running } from '../supervised.ts'
 
 /**
  * Flags of every class. A young generation of 3 x 8 MiB: with 3 x 16 an idle process keeps some 15 MB more, with 3 x 4 a busy one

@@ -6,9 +6,9 @@ import { EmbeddedRedis, findRedisProgram } from '@weft/replication'
 import { startEmbeddedDatabase } from '../embedded-database.ts'
 import { say, sayHowToBegin, urlOf } from '../say.ts'
 import { migrateUrl } from '../schema.ts'
+import { Supervised } from '../supervised.ts'
 import type { ReplicaCounts } from '../usage.ts'
 import { startClassProcess } from './class-process.ts'
-import { Supervised } from './supervised.ts'
 
 const DEFAULT_COUNTS = { router: 1, writer: 1, sync: 1 } as const
 /** Grace beyond the processes' own shutdown deadline, in ms. */

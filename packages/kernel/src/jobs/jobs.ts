@@ -113,7 +113,7 @@ export class Jobs {
     }
   }
 
-  /** Begins to run jobs. Schedules that are no longer defined are taken away. */
+  /** Begins to run jobs. Schedules that are no longer defined are taken away. Where it fails, it may be tried again. */
   async start(): Promise<void> {
     if (this.#worker) throw new Error('jobs run already')
     const queue = await this.#openQueue()
@@ -146,7 +146,13 @@ export class Jobs {
       else this.#log.warn({ err, job: job?.name, attempt: job?.attemptsMade }, 'job failed')
     })
     this.#worker = worker
-    await worker.waitUntilReady()
+    try {
+      await worker.waitUntilReady()
+    } catch (err) {
+      this.#worker = undefined
+      await worker.close()
+      throw err
+    }
     worker.run().catch((err: unknown) => this.#log.error({ err }, 'jobs ended'))
   }
 
@@ -207,7 +213,12 @@ export class Jobs {
       createPostgresBackend,
     )
     queue.on('error', (err) => this.#log.warn({ err }, 'the queue of jobs is interrupted'))
-    await queue.waitUntilReady()
+    try {
+      await queue.waitUntilReady()
+    } catch (err) {
+      await queue.close()
+      throw err
+    }
     return queue
   }
 

@@ -43,7 +43,7 @@ export interface Receiving {
   readonly forks: ForkedSends
   readonly groupStates: GroupStates
   /** Gives up what is being resolved. */
-  close(): Promise<void>
+  close(reason?: Error): Promise<void>
 }
 
 /** Chains of the forks of lately. */
@@ -74,16 +74,16 @@ export function openReceiving(options: ReceivingOptions): Receiving {
     merger: new ForkMerger(tools),
     metrics: { received: (outcome) => figures.received.inc({ outcome }) },
   })
-  figures.resolverThreads.sample(() => resolver.threads)
-  figures.receiving.sample(() => receiver.waiting)
+  const figuresEnd = [figures.resolverThreads.sample(() => resolver.threads), figures.receiving.sample(() => receiver.waiting)]
   return {
     receiver,
     resolver,
     forks: new ForkedSends(tools),
     groupStates,
-    async close() {
-      stopping.abort(new Error('the process stops'))
-      await resolver.close()
+    async close(reason = new Error('the process stops')) {
+      for (const end of figuresEnd) end()
+      stopping.abort(reason)
+      await resolver.close(reason)
     },
   }
 }

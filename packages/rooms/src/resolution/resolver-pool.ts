@@ -59,7 +59,7 @@ export class ResolverPool implements Resolver {
   readonly #threads = new Set<Thread>()
   #ids = 0
   #watch: Timer | undefined
-  #closed = false
+  #closed: Error | undefined
 
   constructor(options: ResolverPoolOptions) {
     this.#o = options
@@ -75,7 +75,7 @@ export class ResolverPool implements Resolver {
   }
 
   resolve(request: ResolutionRequest, signal?: AbortSignal): Promise<Resolution> {
-    if (this.#closed) return Promise.reject(new Error('the resolver is closed'))
+    if (this.#closed !== undefined) return Promise.reject(this.#closed)
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(signal.reason)
@@ -88,11 +88,10 @@ export class ResolverPool implements Resolver {
     })
   }
 
-  /** Ends all threads; what they were at is refused. */
-  async close(): Promise<void> {
-    this.#closed = true
+  /** Ends all threads; what they were at, and what comes, is refused with this error. */
+  async close(error = new Error('the resolver is closed')): Promise<void> {
+    this.#closed = error
     this.#watch?.cancel()
-    const error = new Error('the resolver is closed')
     for (const job of this.#queue.splice(0)) this.#settle(job, () => job.reject(error))
     await Promise.all([...this.#threads].map((thread) => this.#end(thread, error)))
   }
@@ -192,7 +191,7 @@ export class ResolverPool implements Resolver {
       this.#count(thread, error instanceof ResolutionExceeded ? 'exceeded' : 'failed')
       this.#settle(job, () => job.reject(error))
     }
-    if (!this.#closed) this.#dispatch()
+    if (this.#closed === undefined) this.#dispatch()
   }
 
   #settle(job: Job, how: () => void): void {

@@ -1,0 +1,68 @@
+import { expect, test } from '@jest/globals'
+import { type BoundSql, CommitOutcomeUnknown } from '@weft/storage'
+import { RoomsRig } from './rig.ts'
+
+const alice = '@alice:weft.test'
+
+test('a loop that is closed refuses what waits and what comes, and what is under way is committed', async () => {
+  let arrived = Promise.withResolvers<void>()
+  let release: Promise<void> | undefined
+  const rig = await RoomsRig.start({
+    commits: (db) => ({
+      async commitPipeline(statements: readonly BoundSql[]) {
+        arrived.resolve()
+        await release
+        return await db.commitPipeline(statements)
+      },
+      endBackend: (unknown) => db.endBackend(unknown),
+    }),
+  })
+  const room = await rig.room(alice)
+  const other = await rig.room(alice)
+  const held = Promise.withResolvers<void>()
+  release = held.promise
+  arrived = Promise.withResolvers()
+  const underWay = rig.text(alice, room, 'under way')
+  await arrived.promise
+  const waiting = rig.text(alice, other, 'waiting').catch((error: unknown) => error)
+  while (rig.loop.depth === 0) await new Promise((resolve) => setImmediate(resolve))
+  const reason = new Error('no longer the writer')
+  rig.loop.close(reason)
+  expect(await waiting).toBe(reason)
+  await expect(rig.text(alice, other, 'late')).rejects.toBe(reason)
+  held.resolve()
+  await underWay
+  await rig.loop.drained()
+  expect(await rig.bodies(alice, room)).toEqual(['under way'])
+  await rig.stop()
+})
+
+test('a commit of which nobody can say what became of it ends the loop: no request is left without its answer', async () => {
+  let broken = false
+  const cause = new Error('PostgreSQL answers nonsense')
+  const unsettled: unknown[] = []
+  const rig = await RoomsRig.start({
+    commits: (db) => ({
+      async commitPipeline(statements: readonly BoundSql[]) {
+        const rows = await db.commitPipeline(statements)
+        if (broken) throw new CommitOutcomeUnknown(0, cause)
+        return rows
+      },
+      async endBackend() {
+        throw cause
+      },
+    }),
+    onUnsettled: (error) => unsettled.push(error),
+  })
+  const room = await rig.room(alice)
+  broken = true
+  await expect(rig.text(alice, room, 'unknown', 'once')).rejects.toBeInstanceOf(CommitOutcomeUnknown)
+  expect(unsettled).toEqual([cause])
+  await expect(rig.text(alice, room, 'after it')).rejects.toBeInstanceOf(CommitOutcomeUnknown)
+  await rig.loop.drained()
+  // The next writer finds it, by its transaction id too.
+  const next = rig.restarted()
+  await next.text(alice, room, 'unknown', 'once')
+  expect(await next.bodies(alice, room)).toEqual(['unknown'])
+  await next.stop()
+})
