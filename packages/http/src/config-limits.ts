@@ -11,7 +11,6 @@ export function endpointLimits(config: Config): Partial<Record<RateLimitClass, R
     joins: config.rc_joins.local,
     invites: config.rc_invites.per_issuer,
     createRoom: config.rc_room_creation,
-    presence: config.rc_presence.per_user,
   }
   const limits: Partial<Record<RateLimitClass, RateLimit>> = {}
   for (const [name, setting] of Object.entries(settings) as Array<[RateLimitClass, RateLimitSetting]>) {

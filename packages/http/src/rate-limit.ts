@@ -12,7 +12,6 @@ export type RateLimitClass =
   | 'joins' // rc_joins.local, by user
   | 'invites' // rc_invites.per_issuer, by user (per_room and per_user are taken by the invite handler)
   | 'createRoom' // rc_room_creation, by user
-  | 'presence' // rc_presence.per_user
 
 /** How much of a class one subject may have: `per_second` and `burst_count` of its `rc_*` setting. */
 export interface RateLimit {
@@ -29,7 +28,6 @@ const countedBy: Readonly<Record<RateLimitClass, 'user' | 'address'>> = {
   joins: 'user',
   invites: 'user',
   createRoom: 'user',
-  presence: 'user',
 }
 
 /** Token buckets shared by all processes; the key names class and subject. Falls back to per process without Redis. */

@@ -46,7 +46,7 @@ export class Registry {
   }
 }
 
-const BY_USER: ReadonlySet<string> = new Set(['message', 'joins', 'invites', 'createRoom', 'presence'])
+const BY_USER: ReadonlySet<string> = new Set(['message', 'joins', 'invites', 'createRoom'])
 
 function contradictionIn(endpoint: AnyEndpoint): string | undefined {
   const params: readonly string[] = parseTemplate(endpoint.path).params

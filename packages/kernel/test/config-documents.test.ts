@@ -77,10 +77,9 @@ describe('try-out file', () => {
       rc_registration: false,
       rc_registration_token_validity: false,
       rc_login: { address: false, account: false, failed_attempts: false },
-      rc_joins: { local: false, remote: false },
+      rc_joins: { local: false },
       rc_invites: { per_room: false, per_user: false, per_issuer: false },
       rc_room_creation: false,
-      rc_presence: { per_user: false },
     })
     expect(text).toMatch(/FOR TRYING OUT/)
     expect(text).toMatch(/Registration is open/)

@@ -62,14 +62,13 @@ describe('defaults', () => {
       account: { per_second: 0.003, burst_count: 5 },
       failed_attempts: { per_second: 0.17, burst_count: 3 },
     })
-    expect(config.rc_joins).toEqual({ local: { per_second: 0.1, burst_count: 10 }, remote: { per_second: 0.01, burst_count: 10 } })
+    expect(config.rc_joins).toEqual({ local: { per_second: 0.1, burst_count: 10 } })
     expect(config.rc_invites).toEqual({
       per_room: { per_second: 0.3, burst_count: 10 },
       per_user: { per_second: 0.003, burst_count: 5 },
       per_issuer: { per_second: 0.3, burst_count: 10 },
     })
     expect(config.rc_room_creation).toEqual({ per_second: 0.016, burst_count: 10 })
-    expect(config.rc_presence).toEqual({ per_user: { per_second: 0.1, burst_count: 1 } })
   })
 
   test('registration is closed and the listener on loopback', () => {
@@ -207,6 +206,18 @@ suppress_key_server_warning: true
       ]),
     )
     expect(warnings.find(({ path }) => path === 'log_config')).toMatchObject({ line: 23, remedy: expect.stringContaining('`log`') })
+  })
+
+  test('limits of what this server does not do warn and are left out, the others of their section count', () => {
+    const limit = '{ per_second: 1, burst_count: 2 }'
+    const { config, warnings } = load(
+      `server_name: a.b\n${secret}rc_joins:\n  local: ${limit}\n  remote: ${limit}\nrc_presence:\n  per_user: ${limit}\n`,
+    )
+    expect(config.rc_joins).toEqual({ local: { per_second: 1, burst_count: 2 } })
+    expect(warnings).toEqual([
+      expect.objectContaining({ path: 'rc_presence', line: 6 }),
+      expect.objectContaining({ path: 'rc_joins.remote', line: 5 }),
+    ])
   })
 
   test('an unknown key at the top warns with what was meant', () => {

@@ -41,7 +41,8 @@ const groups: readonly (readonly [reason: string, keys: string])[] = [
   federation_client_minimum_tls_version federation_certificate_verification_whitelist federation_custom_ca_list
   federation_domain_whitelist federation_whitelist_endpoint_enabled federation_metrics_domains allow_profile_lookup_over_federation
   allow_device_name_lookup_over_federation federation rc_admin_redaction rc_joins_per_room rc_3pid_validation rc_third_party_invite
-  rc_media_create rc_federation rc_delayed_event_mgmt rc_reports rc_user_directory federation_rr_transactions_per_room_per_second
+  rc_media_create rc_federation rc_delayed_event_mgmt rc_reports rc_user_directory rc_presence
+  federation_rr_transactions_per_room_per_second
   enable_authenticated_media enable_media_repo enable_local_media_storage media_store_path max_pending_media_uploads
   unused_expiration_time media_storage_providers max_upload_size media_upload_limits max_image_pixels remote_media_download_burst_count
   remote_media_download_per_second prevent_media_downloads_from dynamic_thumbnails thumbnail_sizes media_retention url_preview_enabled
@@ -93,6 +94,7 @@ const single: readonly (readonly [path: string, reason: string])[] = [
   ['caches.cache_entry_ttl', BYTES],
   ['caches.cache_autotuning', BYTES],
   ['caches.sync_response_cache_duration', BYTES],
+  ['rc_joins.remote', 'this server joins no rooms of other servers yet'],
   ['password_config.localdb_enabled', 'there are no other password providers'],
   [
     'password_config.pepper',

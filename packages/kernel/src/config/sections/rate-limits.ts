@@ -36,7 +36,6 @@ export const rateLimits = {
   rc_joins: z
     .strictObject({
       local: limit(0.1, 10, 'Joins of rooms that this server is in, by user.'),
-      remote: limit(0.01, 10, 'Joins of rooms that it is not in yet, by user.'),
     })
     .prefault({})
     .meta({ description: 'Joins.' }),
@@ -49,8 +48,4 @@ export const rateLimits = {
     .prefault({})
     .meta({ description: 'Invitations.' }),
   rc_room_creation: limit(0.016, 10, 'Rooms created, by user.'),
-  rc_presence: z
-    .strictObject({ per_user: limit(0.1, 1, 'Changes of presence, by user.') })
-    .prefault({})
-    .meta({ description: 'Presence.' }),
 }
