@@ -95,6 +95,20 @@ The manual:    docs/configuration.md and docs/how-to`,
     .option('--url <url>', 'where the server answers; the first listener of homeserver.yaml when left out')
     .action(async (options) => (await import('./commands/register-user.ts')).registerUser(options))
 
+  const room = command('room', 'look into a room', "weft room inspect '#weft:example.org'")
+  room
+    .command('inspect')
+    .summary('say what the database holds of a room')
+    .description(
+      "Say what the database holds of a room: members, state groups, extremities, sizes, positions.\nOnly reads, beside a running server or without one; each of the room's events.",
+    )
+    .argument('<room>', 'its id, or an alias of this server')
+    .option('--json', 'for programs: all of it as one JSON object', false)
+    .addOption(config())
+    .showHelpAfterError("('weft room inspect --help' explains it)")
+    .addHelpText('after', "\nExamples:\n  weft room inspect '#weft:example.org'\n  weft room inspect '!abc' --json | jq .stateGroups")
+    .action(async (name, options) => (await import('./commands/inspect-room.ts')).inspect(name, options))
+
   command('generate-config', 'write a safe homeserver.yaml, a signing key and secrets', 'weft generate-config -s example.org -o /etc/weft')
     .requiredOption('-s, --server-name <name>', 'the part of user ids after the colon; it cannot be changed later')
     .option('-o, --output <folder>', 'where to write them', '.')

@@ -23,7 +23,8 @@ export async function requireMigrated(url: string): Promise<void> {
   }
 }
 
-async function withDatabaseOf<T>(url: string, applicationName: string, use: (db: Database) => Promise<T>): Promise<T> {
+/** Uses a database for a command, with connections of its own. @throws OperatorError where it cannot be reached */
+export async function withDatabaseOf<T>(url: string, applicationName: string, use: (db: Database) => Promise<T>): Promise<T> {
   const db = new Database({ connection: url, applicationName, poolSize: 2 })
   try {
     return await use(db)

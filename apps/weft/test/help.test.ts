@@ -17,7 +17,7 @@ async function parse(args: readonly string[]): Promise<Ended> {
   return { code: code ?? null, out, err }
 }
 
-const commands = ['start', 'run', 'migrate', 'register-user', 'generate-config', 'check-config', 'routes', 'docs']
+const commands = ['start', 'run', 'migrate', 'register-user', 'room', 'generate-config', 'check-config', 'routes', 'docs']
 
 describe('help', () => {
   test('lists every command and says how to begin', async () => {

@@ -75,7 +75,7 @@ export function parsePowerLevels(version: RoomVersion, create: StateEventView, e
  *
  * Spec: room versions 1, 11 and 12, "Authorisation rules".
  */
-export function roomCreators(version: RoomVersion, create: StateEventView): string[] {
+export function roomCreators(version: RoomVersion, create: Pick<StateEventView, 'sender' | 'content'>): string[] {
   if (!version.implicitCreator) {
     const creator = ownString(create.content, 'creator')
     return creator === undefined ? [] : [creator]

@@ -48,9 +48,7 @@ export async function prepareDataFolder({ binaries, dataDir, account, fsync }: D
  * The path of a socket has at most 107 bytes, so a deep data folder gets one in the temporary folder.
  */
 export async function prepareSocketFolder(dataDir: string, account: Account | undefined): Promise<string> {
-  const beside = join(dirname(dataDir), 'postgres-socket')
-  const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 12)
-  const folder = Buffer.byteLength(beside) <= 90 ? beside : join(tmpdir(), `weft-${name}`)
+  const folder = socketFolder(dataDir)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const { uid, mode } = await stat(folder)
   const wanted = account?.uid ?? process.getuid?.()
@@ -60,6 +58,13 @@ export async function prepareSocketFolder(dataDir: string, account: Account | un
   }
   if (account !== undefined) await chown(folder, account.uid, account.gid)
   return folder
+}
+
+/** @param dataDir absolute */
+export function socketFolder(dataDir: string): string {
+  const beside = join(dirname(dataDir), 'postgres-socket')
+  const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 12)
+  return Buffer.byteLength(beside) <= 90 ? beside : join(tmpdir(), `weft-${name}`)
 }
 
 /** Makes the data directory under another name first: a folder that has its name is complete. */

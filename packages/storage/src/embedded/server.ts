@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import type { ConnectionParts } from '../connection.ts'
 import { postgresAccount } from './account.ts'
 import type { PostgresBinaries } from './binaries.ts'
-import { prepareDataFolder, prepareSocketFolder } from './data-folder.ts'
+import { prepareDataFolder, prepareSocketFolder, socketFolder } from './data-folder.ts'
 import { clearOrphan, ownerSetting } from './orphan.ts'
 import { serverSettings, socketPort } from './settings.ts'
 import { watchOver } from './watchdog.ts'
@@ -49,7 +49,7 @@ export class EmbeddedPostgres {
     this.#child = child
     this.pid = child.pid!
     this.exited = exited
-    this.connection = { host: socketDir, port: socketPort, user: 'postgres', database: 'postgres' }
+    this.connection = connectionIn(socketDir)
   }
 
   /** @throws Error with the way out, where the folder cannot be used */
@@ -103,6 +103,15 @@ export class EmbeddedPostgres {
     await this.exited
     clearTimeout(urge)
   }
+}
+
+/** How to reach the server of a data folder that some process runs, or nobody. @param dataDir absolute */
+export function embeddedConnection(dataDir: string): ConnectionParts {
+  return connectionIn(socketFolder(dataDir))
+}
+
+function connectionIn(socketDir: string): ConnectionParts {
+  return { host: socketDir, port: socketPort, user: 'postgres', database: 'postgres' }
 }
 
 /** Resolves to undefined when the server accepts connections, or to what it said when it ended instead. */
