@@ -7,6 +7,7 @@ import type { Decision, EventWriter } from './event-writer.ts'
 import type { Memberships } from './memberships.ts'
 import type { RelationRules } from './relation-rules.ts'
 import type { RoomHead } from './room-head.ts'
+import { requireRoomForState } from './room-limits.ts'
 import { txnKey } from './txn-ids.ts'
 
 /** Who sends, from which device, in which request. */
@@ -24,9 +25,6 @@ export interface TxnRequest {
 
 /** Aliases that a canonical alias event may name. */
 const MAX_ALT_ALIASES = 50
-/** State that is no member's: entries, and bytes of their contents in memory, where a character takes two. */
-export const MAX_STATE_ENTRIES = 20_000
-const MAX_STATE_BYTES = 64 * 1024 * 1024
 
 /** Sends messages, state and redactions. Spec: client-server API, "Sending events to a room", "Redactions". */
 export class Messages {
@@ -157,16 +155,10 @@ export class Messages {
 /** A state event, unless the state has just that. */
 export function stateDecision(head: RoomHead, proposal: Proposal & { readonly stateKey: string }): Decision {
   const before = head.get(proposal.type, proposal.stateKey)
-  if (before === undefined) requireRoomForState(head)
+  requireRoomForState(head, proposal)
   // A member's kept content is only its membership, so its equality is judged by who has the whole.
   const comparable = before !== undefined && before.type !== 'm.room.member'
   if (comparable && before.sender === proposal.sender && isDeepStrictEqual(before.content, proposal.content))
     return { existing: before.eventId }
   return proposal
-}
-
-/** @throws MatrixError M_TOO_LARGE for a room whose state is as large as it may be (R26) */
-function requireRoomForState(head: RoomHead): void {
-  const { entries, bytes } = head.otherState
-  if (entries >= MAX_STATE_ENTRIES || bytes >= MAX_STATE_BYTES) throw new MatrixError('M_TOO_LARGE', 'The room has too much state')
 }

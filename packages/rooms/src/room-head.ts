@@ -60,6 +60,7 @@ export class RoomHead implements AuthStateView {
   #powerLevels: PowerLevels | undefined
   #contentBytes: number
   #members = 0
+  #pendingMembers = 0
   /** Submissions built on this head that are not committed yet. */
   pending = 0
   /** Set when a commit failed: nothing more may be built on this head. */
@@ -92,7 +93,7 @@ export class RoomHead implements AuthStateView {
     this.#contentBytes = 0
     for (const [type, , entry] of this.#state.entries()) {
       this.#contentBytes += contentBytes(type, entry.content)
-      if (type === 'm.room.member') this.#members++
+      if (type === 'm.room.member') this.#countMember(entry, 1)
     }
   }
 
@@ -153,6 +154,11 @@ export class RoomHead implements AuthStateView {
     return { entries: this.#size - this.#members, bytes: this.#contentBytes }
   }
 
+  /** How many invitations and knocks wait for an answer. */
+  get pendingMembers(): number {
+    return this.#pendingMembers
+  }
+
   /** Every entry of the state. */
   entries() {
     return this.#state.entries()
@@ -175,8 +181,11 @@ export class RoomHead implements AuthStateView {
     const before = this.#state.get(entry.type, entry.stateKey)
     if (before === undefined) {
       this.#size++
-      if (entry.type === 'm.room.member') this.#members++
-    } else this.#contentBytes -= contentBytes(before.type, before.content)
+    } else {
+      this.#contentBytes -= contentBytes(before.type, before.content)
+      if (before.type === 'm.room.member') this.#countMember(before, -1)
+    }
+    if (entry.type === 'm.room.member') this.#countMember(entry, 1)
     this.#contentBytes += contentBytes(entry.type, entry.content)
     this.#state.set(entry.type, entry.stateKey, entry)
     if (entry.type === 'm.room.power_levels' || entry.type === 'm.room.create') this.#powerLevels = undefined
@@ -187,10 +196,15 @@ export class RoomHead implements AuthStateView {
     const before = this.#state.get(type, stateKey)
     if (before === undefined) return
     this.#size--
-    if (type === 'm.room.member') this.#members--
+    if (type === 'm.room.member') this.#countMember(before, -1)
     this.#contentBytes -= contentBytes(type, before.content)
     this.#state.delete(type, stateKey)
     if (type === 'm.room.power_levels' || type === 'm.room.create') this.#powerLevels = undefined
+  }
+
+  #countMember({ content }: StateEntry, n: 1 | -1): void {
+    this.#members += n
+    if (content.membership === 'invite' || content.membership === 'knock') this.#pendingMembers += n
   }
 
   /** Enters an event that was built on all extremities: it is the only one now. */
@@ -209,7 +223,7 @@ export class RoomHead implements AuthStateView {
   }
 }
 
-/** Members share their content, so they cost none. */
-function contentBytes(type: string, content: JsonObject): number {
+/** Bytes of memory that the content of a state event takes. Members share theirs, so they cost none. */
+export function contentBytes(type: string, content: JsonObject): number {
   return type === 'm.room.member' ? 0 : JSON.stringify(content).length * 2
 }

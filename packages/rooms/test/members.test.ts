@@ -222,6 +222,11 @@ describe('state', () => {
     const other = await rig.heads.get(large)
     for (let i = 0; i < 600; i++) other.setState({ ...entry, stateKey: `${i}`, content: { text: 'x'.repeat(60_000) } })
     await expect(rig.set(alice, large, 'org.example.new', {})).rejects.toMatchObject({ errcode: 'M_TOO_LARGE' })
+    // What is there may be changed, to less.
+    await expect(rig.set(alice, large, 'm.room.join_rules', { join_rule: 'public', more: 'x' })).rejects.toMatchObject({
+      errcode: 'M_TOO_LARGE',
+    })
+    await rig.set(alice, large, 'm.room.join_rules', { join_rule: 'knock' })
     rig = rig.restarted()
   })
 })

@@ -50,6 +50,7 @@ export class ReceiveRig {
       readonly peers?: readonly SignedPeer[]
       readonly resolution?: ReceivingOptions['resolution']
       readonly headBytes?: number
+      readonly roomLimits?: ReceivingOptions['roomLimits']
     } = {},
   ): Promise<ReceiveRig> {
     const { peers = [], ...others } = options

@@ -54,6 +54,7 @@ interface RigOptions {
   /** Of the servers that send to it. */
   readonly keys?: KeyLookup
   readonly resolution?: ReceivingOptions['resolution']
+  readonly roomLimits?: ReceivingOptions['roomLimits']
   /** What the commit loop writes to, in the database's place. */
   readonly commits?: (db: Database) => CommitLoopOptions['db']
   readonly onUnsettled?: (error: unknown) => void
@@ -159,6 +160,7 @@ export class RoomsRig {
       ...numbers,
       figures: new Metrics().use(roomMetrics),
       ...(options.resolution && { resolution: options.resolution }),
+      ...(options.roomLimits && { roomLimits: options.roomLimits }),
     })
     this.writerOptions = {
       heads: this.heads,

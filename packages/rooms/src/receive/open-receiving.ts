@@ -7,6 +7,7 @@ import type { HeadCache } from '../head-cache.ts'
 import type { IdSource } from '../ids.ts'
 import type { roomMetrics } from '../metrics.ts'
 import { ResolverPool, type ResolverPoolOptions } from '../resolution/resolver-pool.ts'
+import { RECEIVE_LIMITS, type RoomLimits } from '../room-limits.ts'
 import type { StateKeys } from '../state-keys.ts'
 import { ForkMerger } from './fork-merger.ts'
 import { ForkedSends } from './forked-sends.ts'
@@ -32,6 +33,8 @@ export interface ReceivingOptions {
   readonly stateGroups: IdSource
   readonly roomNids: IdSource
   readonly figures: Instruments<typeof roomMetrics>
+  /** Default {@link RECEIVE_LIMITS}. */
+  readonly roomLimits?: RoomLimits
   /** How much a resolution may take. */
   readonly resolution?: Pick<ResolverPoolOptions, 'limits' | 'heapMb' | 'deadlineMs'>
 }
@@ -68,7 +71,8 @@ export function openReceiving(options: ReceivingOptions): Receiving {
   const graph = new EventGraphReader(db)
   const groupStates = new GroupStates(options.state, GROUP_STATES_BYTES)
   const now = () => clock.now()
-  const tools = { ...options, graph, groupStates, resolver, signal: stopping.signal, now }
+  const { roomLimits = RECEIVE_LIMITS } = options
+  const tools = { ...options, graph, groupStates, resolver, roomLimits, signal: stopping.signal, now }
   const receiver = new Receiver({
     ...tools,
     merger: new ForkMerger(tools),

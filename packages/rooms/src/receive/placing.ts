@@ -3,6 +3,7 @@ import { eventGraphWriter, isStorableId } from '@weft/storage'
 import { authDepthOver } from '../append-event.ts'
 import type { IdSource } from '../ids.ts'
 import { type Extremity, keptContent, type RoomHead, type StateEntry } from '../room-head.ts'
+import { type RoomLimits, refusedByLimits } from '../room-limits.ts'
 import type { StateDelta } from '../state-delta.ts'
 import { StateGroupChain } from '../state-groups.ts'
 import { CurrentState } from './current-state.ts'
@@ -28,6 +29,7 @@ const MAX_HIDDEN = 1000
 
 export interface PlacingTools extends StateTools {
   readonly eventNids: IdSource
+  readonly roomLimits: RoomLimits
 }
 
 /** An event to be placed: its auth events and prev events are in the index, but for prev events whose state is given. */
@@ -237,6 +239,7 @@ export class Placing {
     }
     let verdict = allowedByAuthEvents(version, view, authEvents, create)
     if (verdict.ok) verdict = allowedByState(version, view, await this.#views.judging(view, before))
+    if (verdict.ok) verdict = refusedByLimits(this.#head, view, this.#tools.roomLimits) ?? verdict
     if (!verdict.ok) return { placement: { outcome: 'rejected', verdict }, authEvents }
     if (this.#views.isHeads(before) && !this.#current.waits) return { placement: { outcome: 'accepted', verdict }, authEvents }
 
@@ -263,7 +266,11 @@ export class Placing {
     const { row } = known
     const extremity = { eventNid: row.eventNid, eventId: row.eventId, depth: row.depth, stateGroup: row.stateGroup }
     const gone = await this.#leftBehind(event)
-    const alone = this.#current.extremities.every(({ eventId }) => gone.has(eventId))
+    const { extremities } = this.#current
+    // Shown, and no place to build on: its fork counts once an event ties it in. One that names extremities adds none.
+    const isOneMore = !extremities.some(({ eventId }) => gone.has(eventId))
+    if (isOneMore && extremities.length >= this.#tools.roomLimits.extremities) return
+    const alone = extremities.every(({ eventId }) => gone.has(eventId))
     if (!alone || !this.#views.isHeads(before) || this.#current.waits) {
       this.#current.fork(extremity, gone, known)
       return

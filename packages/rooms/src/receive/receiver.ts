@@ -65,6 +65,8 @@ export interface ReceiverOptions extends PlacingTools {
   readonly metrics?: { received(outcome: Received['outcome']): void }
 }
 
+/** Spec: server-server API, "Transactions": at most 50 PDUs. */
+const MAX_PDUS = 50
 /** Events that are placed, resolved and committed together. */
 const EVENTS_A_STEP = 100
 const MAX_ATTEMPTS = 4
@@ -92,10 +94,13 @@ export class Receiver {
 
   /**
    * Receives events of a room that this server is in. Each fares for itself: the answer is parallel to the events (R02).
-   * @throws ReceiveQueueFull; MatrixError M_NOT_FOUND for an unknown room, M_FORBIDDEN where the room shuts the origin out;
-   * ConnectionLost
+   * @throws ReceiveQueueFull; MatrixError M_NOT_FOUND for an unknown room, M_FORBIDDEN where the room shuts the origin out, M_TOO_LARGE
+   * for more than a transaction may hold; ConnectionLost
    */
   async receive(request: ReceiveRequest): Promise<Received[]> {
+    if (request.origin !== undefined && request.pdus.length > MAX_PDUS) {
+      throw new MatrixError('M_TOO_LARGE', `A transaction has at most ${MAX_PDUS} PDUs`)
+    }
     return this.#queues.run(request.roomId, request.pdus.length, async () => {
       for (let n = 1; ; n++) {
         try {
