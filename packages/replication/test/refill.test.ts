@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { type Database, sql } from '@weft/storage'
+import { type Database, eventsWriter, sql } from '@weft/storage'
 import { makeTemplate, startPostgres, testDatabase } from '@weft/testkit'
 import {
   accountDataStream,
@@ -33,6 +33,16 @@ async function fill(db: Database): Promise<void> {
   // Own keys only, and nothing that is not a string (R43, R30).
   await storeEvent(db, eventRow(6, 'm.room.member'), '{"content":{"membership":5,"m.relates_to":"no","__proto__":{"membership":"join"}}}')
   await db.execute(redact, [2, 3])
+  // As an older release wrote it, of a token without a device, and of a device.
+  const txn = (eventNid: number, deviceId: string | undefined, txnId: string) => ({
+    key: Buffer.from([eventNid]),
+    eventNid,
+    deviceId,
+    txnId,
+  })
+  const { sql: insert, values } = eventsWriter.insertTxns([txn(2, undefined, 'no device'), txn(5, 'PHONE', 'a\0b')], 0)
+  await db.execute(insert, values)
+  await db.execute(sql('test.oldTxn', 'INSERT INTO event_txn_ids (key, event_nid, inserted_ts) VALUES ($1, 3, 0)'), [Buffer.from('old')])
 }
 
 test.each([14, 18] as const)('rows from the tables of PostgreSQL %i carry what the writer took from the content', async (major) => {
@@ -50,6 +60,11 @@ test.each([14, 18] as const)('rows from the tables of PostgreSQL %i carry what t
     { redacts: '$event1' },
     {},
     {},
+  ])
+  expect(events.rows.map(({ txnDeviceId, txnId }) => [txnDeviceId, txnId])).toEqual([
+    ...Array.from({ length: 4 }, () => [undefined, undefined]),
+    ['PHONE', 'a\0b'],
+    [undefined, undefined],
   ])
   expect(events.texts?.map((text) => text !== undefined)).toEqual([true, true, true, true, false, true])
   expect(await eventsStream.kept.refill(db, 1, 100, 2)).toMatchObject({ through: 3 })

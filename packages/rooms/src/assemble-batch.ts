@@ -3,6 +3,7 @@ import type { CurrentStateDeltasRow, EventsRow } from '@weft/replication'
 import {
   type BoundSql,
   type EventRow,
+  type EventTxn,
   eventsWriter,
   type MembershipRow,
   membershipsWriter,
@@ -25,6 +26,8 @@ export interface Submission {
   readonly events: readonly PreparedEvent[]
   /** Events of other servers, and what the room becomes by them. */
   readonly placed?: PlacedEvents
+  /** By which request the one of `placed` came that is this server's own. */
+  readonly txn?: EventTxn | undefined
   /** A room that comes into being with these events. */
   readonly newRoom?: RoomRow
   /** Further statements of the same transaction, an alias for example. */
@@ -87,7 +90,7 @@ class Batch {
   readonly #outliers: EventRow[] = []
   readonly #rows: EventsRow[] = []
   readonly #texts: Array<string | undefined> = []
-  readonly #txns: Array<{ key: Buffer; eventNid: number }> = []
+  readonly #txns: EventTxn[] = []
   readonly #newRooms: RoomRow[] = []
   readonly #newKeys = new Map<number, NewStateKey>()
   readonly #groups: StateGroupRow[] = []
@@ -112,7 +115,8 @@ class Batch {
     if (submission.extra !== undefined) this.#extra.push(...submission.extra)
     if (events.length > 0 && (head.storedFork || this.#forks.has(head))) this.#forks.set(head, [])
     for (const event of events) this.#addEvent(head, event)
-    if (placed !== undefined) this.#addPlaced(head, placed)
+    if (submission.txn !== undefined) this.#txns.push(submission.txn)
+    if (placed !== undefined) this.#addPlaced(head, placed, submission.txn)
   }
 
   assemble(now: number): Assembled {
@@ -163,7 +167,7 @@ class Batch {
     })
     this.#texts.push(built.clientJson)
     this.#rows.push(announced(position, head, event))
-    if (proposal.txn !== undefined) this.#txns.push({ key: proposal.txn.key, eventNid: event.eventNid })
+    if (proposal.txn !== undefined) this.#txns.push({ ...proposal.txn, eventNid: event.eventNid })
     const redactsNid = proposal.redacts?.eventNid
     if (redactsNid !== undefined) this.#redactions.push({ redactsNid, eventNid: event.eventNid })
     if (event.baseGroup !== undefined) this.#groups.push(event.baseGroup)
@@ -173,7 +177,7 @@ class Batch {
     this.#addChange(head, position, { ...change, eventNid: event.eventNid, eventId: built.eventId })
   }
 
-  #addPlaced(head: RoomHead, placed: PlacedEvents): void {
+  #addPlaced(head: RoomHead, placed: PlacedEvents, txn: EventTxn | undefined): void {
     const before = changesOnTheirOwn(placed) ? (this.#ids[this.#next++] as number) : 0
     const positions: Array<number | undefined> = []
     for (const event of placed.events) {
@@ -185,7 +189,7 @@ class Batch {
       if (event.redacts !== undefined) this.#redactions.push({ redactsNid: event.redacts.eventNid, eventNid: row.eventNid })
       if (position === undefined) continue
       if (event.relation !== undefined && row.redactedBy === undefined) this.#addRelation(head, position, row, event.relation)
-      this.#rows.push(announcedPlaced(position, head, event))
+      this.#rows.push(announcedPlaced(position, head, event, txn?.eventNid === row.eventNid ? txn : undefined))
       this.#texts.push(event.redactedBefore ? undefined : row.json)
     }
     for (const key of placed.keys) this.#addKey({ stateKeyNid: key.nid, type: key.type, stateKey: key.stateKey })
@@ -287,7 +291,7 @@ function announced(position: number, head: RoomHead, event: PreparedEvent): Even
   return row
 }
 
-function announcedPlaced(position: number, head: RoomHead, event: PlacedEvent): EventsRow {
+function announcedPlaced(position: number, head: RoomHead, event: PlacedEvent, txn: EventTxn | undefined): EventsRow {
   const { row, membership, relation, redacts } = event
   return {
     position,
@@ -305,6 +309,8 @@ function announcedPlaced(position: number, head: RoomHead, event: PlacedEvent): 
     redacts: redacts?.eventId,
     redactsNid: redacts?.eventNid,
     relation,
+    txnDeviceId: txn?.deviceId,
+    txnId: txn?.txnId,
   }
 }
 

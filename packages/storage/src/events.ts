@@ -116,12 +116,22 @@ const insertExtremities = sql(
 )
 const insertTxns = sql(
   'events.insertTxns',
-  `INSERT INTO event_txn_ids (key, event_nid, inserted_ts) SELECT k, n, $3 FROM unnest($1::bytea[], $2::bigint[]) AS t(k, n)`,
+  `INSERT INTO event_txn_ids (key, event_nid, inserted_ts, device_id, txn_id)
+   SELECT k, n, $3, d, i FROM unnest($1::bytea[], $2::bigint[], $4::text[], $5::text[]) AS t(k, n, d, i)`,
 )
 const txnEvent = sql<{ key: Buffer; event_id: string }>(
   'events.byTxn',
   'SELECT t.key, e.event_id FROM event_txn_ids t JOIN events e USING (event_nid) WHERE t.key = ANY($1::bytea[])',
 )
+
+/** By which request an event came. */
+export interface EventTxn {
+  /** Of user, device and path. */
+  readonly key: Buffer
+  readonly eventNid: number
+  readonly deviceId: string | undefined
+  readonly txnId: string
+}
 
 /** Reads events. */
 export class EventsReader {
@@ -249,9 +259,15 @@ export const eventsWriter = {
     values: [rows.map((r) => r.roomNid), rows.map((r) => r.eventNid)],
   }),
   /** Fails with a unique violation of `event_txn_ids_pkey` when a key was used before. */
-  insertTxns: (txns: ReadonlyArray<{ key: Buffer; eventNid: number }>, now: number): BoundSql => ({
+  insertTxns: (txns: readonly EventTxn[], now: number): BoundSql => ({
     sql: insertTxns,
-    values: [txns.map((t) => t.key), txns.map((t) => t.eventNid), now],
+    values: [
+      txns.map((t) => t.key),
+      txns.map((t) => t.eventNid),
+      now,
+      txns.map((t) => t.deviceId ?? null),
+      txns.map((t) => (t.deviceId === undefined ? null : toPgText(t.txnId))),
+    ],
   }),
 }
 

@@ -15,6 +15,8 @@ export interface SyncEventRow {
   readonly json: string
   readonly replaced: { readonly eventId: string; readonly json: string; readonly redacted: boolean } | undefined
   readonly redaction: { readonly eventId: string; readonly json: string } | undefined
+  /** The device that sent it, and what that called it; kept for a day. */
+  readonly transaction: { readonly deviceId: string; readonly txnId: string } | undefined
 }
 
 /** A stretch of a room's timeline: positions in (`since`, `until`], the newest `limit` of them. */
@@ -48,12 +50,15 @@ type EventColumns = {
   replaced_redacted_by: number | null
   redaction_id: string | null
   redaction_json: string | null
+  txn_device_id: string | null
+  txn_id: string | null
 }
 const EVENT_COLUMNS = `e.event_nid, e.room_nid, r.room_version, e.stream_ordering, e.event_id, e.type, e.state_key, e.sender, e.json,
   p.event_id AS replaced_id, p.json AS replaced_json, p.redacted_by AS replaced_redacted_by,
-  b.event_id AS redaction_id, b.json AS redaction_json`
+  b.event_id AS redaction_id, b.json AS redaction_json, x.device_id AS txn_device_id, x.txn_id`
 const EVENT_JOINS = `JOIN rooms r ON r.room_nid = e.room_nid
-  LEFT JOIN events p ON p.event_nid = e.replaces_state LEFT JOIN events b ON b.event_nid = e.redacted_by`
+  LEFT JOIN events p ON p.event_nid = e.replaces_state LEFT JOIN events b ON b.event_nid = e.redacted_by
+  LEFT JOIN event_txn_ids x ON x.event_nid = e.event_nid`
 
 // Rejected and soft-failed events have no position; asking for the flags too keeps them out whatever wrote the row (R12).
 const timelines = sql<EventColumns>(
@@ -142,5 +147,7 @@ function toSyncEvent(row: EventColumns): SyncEventRow {
         : { eventId: row.replaced_id, json: row.replaced_json, redacted: row.replaced_redacted_by !== null },
     redaction:
       row.redaction_id === null || row.redaction_json === null ? undefined : { eventId: row.redaction_id, json: row.redaction_json },
+    transaction:
+      row.txn_device_id === null || row.txn_id === null ? undefined : { deviceId: row.txn_device_id, txnId: fromPgText(row.txn_id) },
   }
 }

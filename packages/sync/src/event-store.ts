@@ -119,7 +119,7 @@ export class EventStore {
         sender: row.sender,
         version: requireRoomVersion(row.roomVersion),
         replacesNid: undefined,
-        transaction: undefined,
+        transaction: row.transaction,
       },
       undefined,
     )

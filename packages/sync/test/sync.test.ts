@@ -215,6 +215,14 @@ describe('incremental sync', () => {
     expect(await unsigned(own)).toEqual({ transaction_id: 'txn1' })
     expect(await unsigned(second)).toBeUndefined()
     expect(await unsigned(other)).toBeUndefined()
+    // Another process, which heard nothing of it, has it from the table.
+    const late = await world.process()
+    const cold = async (userId: string, deviceId: string) => {
+      const { rooms } = await (await world.device(late, userId, deviceId)).sync()
+      return rooms?.join?.[room.roomId]?.timeline.events.at(-1)?.unsigned
+    }
+    expect(await cold('@txn-a:test', 'PHONE')).toEqual({ transaction_id: 'txn1' })
+    expect(await cold('@txn-a:test', 'LAPTOP')).toBeUndefined()
   })
 
   test('times out with a token that goes on', async () => {

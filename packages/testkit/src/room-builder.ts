@@ -191,6 +191,10 @@ export class BuiltRoom {
       written.push(one)
       const redactsNid = draft.redacts === undefined ? undefined : this.#nids.get(draft.redacts)
       if (redactsNid !== undefined) redactions.push({ redactsNid, eventNid })
+      if (draft.transaction !== undefined) {
+        const key = Buffer.from(`txn${eventNid}`)
+        statements.push(eventsWriter.insertTxns([{ key, eventNid, ...draft.transaction }], row.originServerTs))
+      }
       const membership = draft.type === 'm.room.member' ? (draft.content.membership as string) : undefined
       if (timeline) rows.push({ ...announced(row, roomId, position), ...facts(draft, membership, redactsNid) })
       if (draft.stateKey === undefined || (!timeline && !draft.becomesState)) continue

@@ -1,4 +1,4 @@
-import { type Queryable, sql } from '@weft/storage'
+import { fromPgText, type Queryable, sql } from '@weft/storage'
 import { largestInlineText } from '../announcement.ts'
 import type { Refill } from '../stream.ts'
 import type { CurrentStateDeltasRow, EventsRow } from './events.ts'
@@ -17,11 +17,13 @@ const events = sql<{
   origin_server_ts: number
   replaces_state: number | null
   json: string
+  txn_device_id: string | null
+  txn_id: string | null
 }>(
   'events.refill',
   `SELECT e.stream_ordering AS position, e.event_nid, e.event_id, e.room_nid, rooms.room_id, e.type, e.state_key, e.sender,
-     e.depth, e.origin_server_ts, e.replaces_state, e.json
-   FROM events e JOIN rooms ON rooms.room_nid = e.room_nid
+     e.depth, e.origin_server_ts, e.replaces_state, e.json, t.device_id AS txn_device_id, t.txn_id
+   FROM events e JOIN rooms ON rooms.room_nid = e.room_nid LEFT JOIN event_txn_ids t ON t.event_nid = e.event_nid
    WHERE e.stream_ordering > $1 AND e.stream_ordering <= $2 ORDER BY e.stream_ordering LIMIT $3`,
 )
 const redacted = sql<{ event_nid: number; redacted_by: number }>(
@@ -32,7 +34,7 @@ const newest = sql<{ newest: number | null }>('events.newest', 'SELECT max(strea
 
 /**
  * Event rows from the table. The facts that the writer took from the content are read from the text again; the sending
- * device and its transaction id are not kept, so after a gap that device knows its event by the id that the send answered.
+ * device and its transaction id are kept for a day.
  */
 export const refillEvents: Refill<EventsRow> = async (db, fromExclusive, toInclusive, limit) => {
   const found = await db.query(events, [fromExclusive, toInclusive, limit])
@@ -49,6 +51,8 @@ export const refillEvents: Refill<EventsRow> = async (db, fromExclusive, toInclu
       depth: row.depth,
       originServerTs: row.origin_server_ts,
       replacesNid: row.replaces_state ?? undefined,
+      txnDeviceId: row.txn_device_id ?? undefined,
+      txnId: row.txn_id === null ? undefined : fromPgText(row.txn_id),
       ...factsOfText(row.type, row.json),
     }),
   )

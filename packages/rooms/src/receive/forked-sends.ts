@@ -1,7 +1,6 @@
 import { MAX_PREV_EVENTS } from '@weft/matrix'
-import type { BoundSql, EventGraphReader } from '@weft/storage'
-import { eventsWriter } from '@weft/storage'
-import { type Proposal, refusal } from '../append-event.ts'
+import type { EventGraphReader } from '@weft/storage'
+import { refusal } from '../append-event.ts'
 import type { CommitLoop } from '../commit-loop.ts'
 import type { Decision } from '../event-writer.ts'
 import { NotPrepared } from '../first-format.ts'
@@ -17,7 +16,6 @@ export interface ForkedSendsOptions extends PlacingTools, LocalEventTools {
   readonly heads: HeadCache
   readonly loop: CommitLoop
   readonly graph: EventGraphReader
-  readonly now: () => number
 }
 
 /**
@@ -50,7 +48,8 @@ export class ForkedSends {
         const { outcome, verdict, eventId } = await placing.placeLocal(decision, newest, this.#o)
         if (!verdict.ok || outcome !== 'accepted') throw verdict.ok ? new Error(`a new event was ${outcome}`) : refusal(verdict)
         const placed = await placing.finish()
-        return { eventId, committed: loop.commit({ head, events: [], placed, alone, extra: this.#txn(decision, placing.nidOf(eventId)) }) }
+        const txn = decision.txn && { ...decision.txn, eventNid: placing.nidOf(eventId) }
+        return { eventId, committed: loop.commit({ head, events: [], placed, alone, txn }) }
       } catch (error) {
         heads.drop(head)
         throw error
@@ -58,9 +57,5 @@ export class ForkedSends {
     })
     await sent.committed
     return sent.eventId
-  }
-
-  #txn({ txn }: Proposal, eventNid: number): BoundSql[] {
-    return txn === undefined ? [] : [eventsWriter.insertTxns([{ key: txn.key, eventNid }], this.#o.now())]
   }
 }
