@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { watchOver } from '@weft/storage'
 import { Bell } from './bell.ts'
 import { root } from './postgres.ts'
 import { parseMetrics } from './prometheus.ts'
@@ -21,6 +22,7 @@ export interface ClusterProcessOptions {
   /** What follows `node` on the command line. */
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
+  /** A folder of the cluster's own: it goes with the process when this one dies without stopping it. */
   readonly cwd: string
 }
 
@@ -84,14 +86,15 @@ export class ClusterProcess {
     const { args, env, cwd } = this.#options
     this.#sinceStart = this.#lines.length
     this.#stderr = ''
-    const endWithParent = join(root, 'tooling', 'end-with-parent.mjs')
-    const child = spawn(process.execPath, ['--import', endWithParent, '--disable-warning=ExperimentalWarning', ...args], {
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
       cwd,
       env: { ...environment(), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child
     this.#running = true
+    // A run that is killed leaves nothing behind.
+    if (child.pid !== undefined) child.once('exit', watchOver(child.pid, cwd))
     this.#exited = new Promise((resolve) => {
       child.once('close', (code, signal) => {
         this.#running = false

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { watchOver } from '@weft/storage'
 import { Redis } from 'ioredis'
 import { freePort } from './free-port.ts'
 
@@ -77,9 +78,8 @@ export async function startRedis(options: { readonly shared?: boolean } = {}): P
 async function launch(program: string, port: number, folder: string): Promise<ChildProcess> {
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder]
   const child = spawn(program, args, { stdio: 'ignore' })
-  const endWithParent = () => child.kill('SIGKILL')
-  process.once('exit', endWithParent)
-  child.once('exit', () => process.removeListener('exit', endWithParent))
+  // A run that is killed leaves nothing behind.
+  if (child.pid !== undefined) child.once('exit', watchOver(child.pid, folder))
   await answers(child, port)
   return child
 }

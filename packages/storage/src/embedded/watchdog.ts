@@ -4,9 +4,11 @@ import { type ChildProcess, spawn } from 'node:child_process'
 const script = `
 cat >/dev/null
 kill -INT "$1" 2>/dev/null
+# One that was stopped (SIGSTOP) hears of it then.
+kill -CONT "$1" 2>/dev/null
 i=0
 while kill -0 "$1" 2>/dev/null; do
-  i=$((i+1)); [ $i -eq 100 ] && kill -QUIT "$1" 2>/dev/null; [ $i -gt 200 ] && break
+  i=$((i+1)); [ $i -eq 100 ] && kill -QUIT "$1" 2>/dev/null; [ $i -eq 200 ] && kill -KILL "$1" 2>/dev/null; [ $i -gt 220 ] && break
   sleep 0.1
 done
 [ -n "$2" ] && rm -rf -- "$2"
