@@ -62,6 +62,30 @@ export function rooms(name: string, options: ClusterOptions): void {
       expect(await refused({ invite: ['@x:elsewhere'] })).toEqual([403, 'M_FORBIDDEN'])
     })
 
+    test.each(['6', '12'])(
+      'an invitation shows what room it is for, its create event too, room version %s (H7, H2)',
+      async (room_version) => {
+        const room = await alice.createRoom({ room_version, name: 'Weaving' })
+        expect(room.includes(':')).toBe(room_version === '6')
+        const since = (await bob.sync()).next_batch
+        await alice.invite(room, bob.userId)
+        const seen = await eventually(
+          () => bob.sync({ since }),
+          (answer) => JSON.stringify(answer).includes('invite_state'),
+        )
+        const { invite } = seen.rooms as unknown as { invite: Record<string, { invite_state: { events: ClientEvent[] } }> }
+        expect(invite[room]?.invite_state.events).toEqual(
+          expect.arrayContaining([
+            expect.objectContaining({ type: 'm.room.create', state_key: '', content: expect.objectContaining({ room_version }) }),
+            expect.objectContaining({ type: 'm.room.member', state_key: bob.userId }),
+          ]),
+        )
+        // The id is the room's in paths and as an answer to joining, with a server to go by or without.
+        expect(await bob.post(`/join/${enc(room)}?via=${cluster().serverName}`, {})).toEqual({ room_id: room })
+        expect((await bob.get('/joined_rooms')).joined_rooms).toContain(room)
+      },
+    )
+
     test('a knock is seen by both sides, and leads in by an invitation', async () => {
       const initial_state = [{ type: 'm.room.join_rules', content: { join_rule: 'knock' } }]
       const room = await alice.createRoom({ name: 'Behind the door', room_alias_name: 'door', initial_state })

@@ -4,9 +4,11 @@ import {
   checkAliasContent,
   clampLimit,
   compileEventFields,
+  compileEventFilter,
   compileFilter,
   compileRoomEventFilter,
   compileServerAcl,
+  createEventIn,
   globListMatcher,
   globMatcher,
   inReplyTo,
@@ -68,6 +70,16 @@ describe('globs (appendices, "Glob-style matching")', () => {
       }),
       { numRuns: 500 },
     )
+  })
+
+  test('R16 patterns of filters are few, and pathological ones end', () => {
+    const types = Array.from({ length: 100 }, (_, i) => `${'*a'.repeat(120)}*${i}`)
+    const { matches } = compileEventFilter({ types, not_types: types })
+    for (let i = 0; i < 1000; i++) expect(matches({ type: `${'a'.repeat(250)}${i}z`, sender: '@a:b' })).toBe(false)
+    const many = Array.from({ length: 101 }, (_, i) => `m.${i}*`)
+    expect(() => compileEventFilter({ types: many })).toThrow(MatrixError)
+    expect(() => compileEventFilter({ not_types: many })).toThrow(MatrixError)
+    expect(compileEventFilter({ types: many.map((type) => type.slice(0, -1)) }).matches({ type: 'm.100', sender: '@a:b' })).toBe(true)
   })
 
   test('R16 a pathological pattern ends', () => {
@@ -353,6 +365,16 @@ describe('canonical aliases (client-server API, "m.room.canonical_alias")', () =
       expect(checkAliasContent(content).ok).toBe(false)
     },
   )
+})
+
+describe('H7 the state that comes with an invitation', () => {
+  const create = { type: 'm.room.create', state_key: '', sender: '@a:x', content: {} }
+  test('has the create event, or makes no room', () => {
+    expect(createEventIn([{ type: 'm.room.name', state_key: '' }, null, create])).toBe(create)
+    for (const none of [undefined, null, {}, 'x', [], [{ ...create, state_key: 'x' }], [{ ...create, state_key: undefined }], [[create]]]) {
+      expect(createEventIn(none as JsonValue)).toBeUndefined()
+    }
+  })
 })
 
 describe('R10 stripped state of another server', () => {

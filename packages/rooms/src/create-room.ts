@@ -7,6 +7,7 @@ import type { EventWriter } from './event-writer.ts'
 import { firstPowerLevels } from './first-power-levels.ts'
 import type { InviteRules } from './invite-rules.ts'
 import { memberContent, type Profiles } from './memberships.ts'
+import { requireNotLockedOut } from './messages.ts'
 
 /** The body of POST createRoom, shapes already checked. */
 export interface CreateRoomRequest {
@@ -78,7 +79,7 @@ export class RoomCreation {
     await this.#invites.invite(creator, invites, { counted: false })
     const alias = await this.#alias(request.room_alias_name)
     if (alias !== undefined) await requireAliasesLeft(this.#rooms, creator)
-    checkInitialState(request.initial_state ?? [], alias)
+    checkInitialState(request.initial_state ?? [], alias, this.#env.serverName)
     const preset = PRESETS[request.preset ?? (request.visibility === 'public' ? 'public_chat' : 'private_chat')]
     const creationContent = this.#creationContent(version, creator, request, preset, invites)
     const powerLevels = firstPowerLevels({ version, creator, creationContent, request, trusted: preset.trusted ? invites : [] })
@@ -184,12 +185,13 @@ function topicContent(topic: string): JsonObject {
 }
 
 /** @throws MatrixError M_INVALID_PARAM, M_INVALID_ROOM_STATE, M_BAD_ALIAS for an alias that cannot point to a room that is not there yet */
-function checkInitialState(events: NonNullable<CreateRoomRequest['initial_state']>, alias: string | undefined): void {
+function checkInitialState(events: NonNullable<CreateRoomRequest['initial_state']>, alias: string | undefined, serverName: string): void {
   if (events.length > MAX_INITIAL_STATE) throw new MatrixError('M_INVALID_PARAM', `initial_state has more than ${MAX_INITIAL_STATE} events`)
-  for (const { type, content } of events) {
+  for (const { type, state_key: stateKey, content } of events) {
     if (type === 'm.room.create' || type === 'm.room.member') {
       throw new MatrixError('M_INVALID_ROOM_STATE', `${type} cannot be in initial_state`)
     }
+    if (type === 'm.room.server_acl' && (stateKey ?? '') === '') requireNotLockedOut(content, serverName)
     if (type !== 'm.room.canonical_alias') continue
     const named = [ownString(content, 'alias') ?? '', ...(ownArray(content, 'alt_aliases') ?? [])]
     if (named.some((value) => value !== '' && value !== alias)) {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { checkAliasContent, type JsonObject, MatrixError, own, ownArray } from '@weft/matrix'
+import { aclLocksOut, checkAliasContent, type JsonObject, MatrixError, own, ownArray } from '@weft/matrix'
 import type { EventsReader, RoomsReader } from '@weft/storage'
 import type { Proposal } from './append-event.ts'
 import type { RoomsEnvironment } from './environment.ts'
@@ -117,12 +117,13 @@ export class Messages {
 
   /**
    * Sets state. The same content by the same sender again makes no new event.
-   * @throws MatrixError M_FORBIDDEN, M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON, M_BAD_ALIAS
+   * @throws MatrixError M_FORBIDDEN, M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON, M_BAD_ALIAS, M_INVALID_PARAM
    */
   async setState(request: { roomId: string; type: string; stateKey: string; content: JsonObject; sender: Sender }): Promise<string> {
     const { roomId, type, stateKey, content, sender } = request
     if (type === 'm.room.member') return this.#memberships.putState(sender.userId, stateKey, roomId, content)
     if (type === 'm.room.canonical_alias' && stateKey === '') await this.#checkCanonicalAlias(roomId, content)
+    if (type === 'm.room.server_acl' && stateKey === '') requireNotLockedOut(content, this.#env.serverName)
     const sent = await this.#writer.send(
       roomId,
       (head) => stateDecision(head, { type, stateKey, content, sender: sender.userId, originServerTs: this.#env.now() }),
@@ -150,6 +151,14 @@ export class Messages {
       if (target?.room.roomId !== roomId) throw new MatrixError('M_BAD_ALIAS', `${value} does not point to this room`)
     }
   }
+}
+
+/**
+ * Nobody of this server could take back what shuts it out, since other servers would drop the event.
+ * @throws MatrixError M_INVALID_PARAM
+ */
+export function requireNotLockedOut(content: JsonObject, serverName: string): void {
+  if (aclLocksOut(content, serverName)) throw new MatrixError('M_INVALID_PARAM', 'This would shut your own server out of the room')
 }
 
 /** A state event, unless the state has just that. */

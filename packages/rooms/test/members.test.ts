@@ -126,7 +126,7 @@ describe('member state by hand', () => {
 })
 
 describe('lists of members', () => {
-  test('are of a moment, with one membership or without one', async () => {
+  test('R28 are of a moment, with one membership or without one', async () => {
     const roomId = await rig.room(alice, { preset: 'public_chat', invite: [dave] })
     await rig.memberships.join(bob, roomId)
     const page = await rig.timelines.messages(await rig.reads.access(alice, roomId), { direction: 'f', limit: 100 })
@@ -209,6 +209,18 @@ describe('aliases', () => {
 })
 
 describe('state', () => {
+  test('R15 of its own making shuts no server out of its room', async () => {
+    const invalid = { errcode: 'M_INVALID_PARAM', status: 400 }
+    const roomId = await rig.room(alice)
+    const acls: JsonObject[] = [{}, { allow: [] }, { allow: ['*'], deny: ['WEFT.*'] }, { allow: ['weft.other'] }]
+    for (const acl of acls) {
+      await expect(rig.set(alice, roomId, 'm.room.server_acl', acl)).rejects.toMatchObject(invalid)
+      const initial_state = [{ type: 'm.room.server_acl', content: acl }]
+      await expect(rig.room(alice, { initial_state })).rejects.toMatchObject(invalid)
+    }
+    await rig.set(alice, roomId, 'm.room.server_acl', { allow: ['*'], deny: ['*.evil.org'], allow_ip_literals: false })
+  })
+
   test('R26 has so many entries, whoever adds them', async () => {
     const roomId = await rig.room(alice)
     await rig.set(alice, roomId, 'org.example.kept', { n: 0 })
