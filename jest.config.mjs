@@ -3,7 +3,7 @@ export default {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
-  testMatch: ['<rootDir>/{apps,packages}/*/test/**/*.test.ts', '<rootDir>/tests/{cluster,spec-coverage,tooling}/**/*.test.ts'],
+  testMatch: ['<rootDir>/{apps,packages}/*/test/**/*.test.ts', '<rootDir>/tests/{cluster,load,spec-coverage,tooling}/**/*.test.ts'],
   transform: { '\\.ts$': '<rootDir>/tooling/jest/transform.mjs' },
   transformIgnorePatterns: ['/node_modules/'],
   globalSetup: '<rootDir>/tooling/jest/global-setup.mjs',

@@ -1,5 +1,6 @@
 import { Conversation } from './conversation.ts'
 import { firstStart } from './first-start.ts'
+import { forks } from './forks/forks.ts'
 import { cpuPer, loadgen, losses, probe, type Report } from './loadgen.ts'
 import { cpuSeconds, pause, pssMb, Server } from './rig.ts'
 
@@ -27,6 +28,10 @@ export const bars = {
   idleSingle: { name: 'idle single with PostgreSQL, PSS', issue: '3.6', unit: 'MB', limit: 220 },
   idleSplit: { name: 'idle split, largest process, PSS', issue: '3.6', unit: 'MB', limit: 110 },
   idleSync: { name: 'idle sync under 40 events/s for others: share of a core', issue: '3.6', unit: '%', limit: 3 },
+  forksLoop: { name: '20 rooms beside one of 200 forks: event loop of the writer, p99', issue: '4.4', unit: 'ms', limit: 20 },
+  forksWait: { name: '20 rooms beside one of 200 forks: wait for the transaction, p95', issue: '4.4', unit: 'ms', limit: 20 },
+  forksCpu: { name: '20 rooms beside one of 200 forks: CPU of a send, of that before', issue: '4.4', unit: '%', limit: 120 },
+  forksLeftOut: { name: 'room of 200 forks: events left out', issue: '4.4', unit: '', limit: 0 },
 } as const satisfies Record<string, Bar>
 
 export type BarName = keyof typeof bars
@@ -71,6 +76,27 @@ export async function startBars(): Promise<Figures> {
     firstStart: starts.first.answered,
     secondStart: starts.second.answered,
     startLeft: Object.values(starts).reduce((sum, { left }) => sum + left.length, 0),
+  }
+}
+
+/** Bars of a room of 20,000 events in 200 forks, which comes in while 20 other rooms send. */
+export async function forkBars(): Promise<Figures> {
+  const { before, during, outcomes, alone } = await forks({
+    version: '12',
+    forks: 200,
+    events: 20_000,
+    chatter: 0.6,
+    rooms: 20,
+    rate: 100,
+    seconds: 15,
+  })
+  process.stdout.write(`${JSON.stringify({ before, during, alone, outcomes }, undefined, 1)}\n`)
+  const { accepted = 0, rejected = 0, 'soft-failed': softFailed = 0 } = outcomes
+  return {
+    forksLoop: during.loop.p99,
+    forksWait: during.waitP95,
+    forksCpu: (during.cpuMs / before.cpuMs) * 100,
+    forksLeftOut: 20_000 - accepted - rejected - softFailed,
   }
 }
 

@@ -2,9 +2,20 @@ import { generateKeyPairSync, sign } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type Bar, type BarName, bars, type Figures, singleBars, splitBars, startBars } from './bars.ts'
+import { type Bar, type BarName, bars, type Figures, forkBars, singleBars, splitBars, startBars } from './bars.ts'
 
-/** `pnpm bench [--save]`: every performance bar of every issue so far, beside the last committed figures. */
+/**
+ * `pnpm bench [GROUP…] [--save]`: every performance bar of every issue so far, or those of some groups, beside the last committed
+ * figures.
+ */
+const groups: Readonly<Record<string, () => Promise<Figures>>> = { start: startBars, single: singleBars, split: splitBars, forks: forkBars }
+const wanted = process.argv.slice(2).filter((argument) => argument !== '--save')
+const unknown = wanted.filter((name) => !Object.hasOwn(groups, name))
+if (unknown.length > 0) {
+  process.stderr.write(`usage: pnpm bench [${Object.keys(groups).join('|')}]… [--save]\n`)
+  process.exit(2)
+}
+
 const file = join(import.meta.dirname, '..', '..', 'docs', 'bench', 'figures.json')
 const last: Figures = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).figures : {}
 
@@ -14,9 +25,12 @@ const signUs = signatureMicroseconds()
 process.stdout.write(
   `An ed25519 signature costs ${signUs.toFixed(0)} µs here, ${(signUs / REFERENCE_SIGN_US).toFixed(1)} times what it does on the machine that the bars were set on.\n`,
 )
-const figures: Figures = { ...(await startBars()), ...(await singleBars()), ...(await splitBars()) }
+const figures: Figures = {}
+for (const [name, measure] of Object.entries(groups))
+  if (wanted.length === 0 || wanted.includes(name)) Object.assign(figures, await measure())
 
-const rows = (Object.entries(bars) as Array<[BarName, Bar]>).map(([key, bar]) => {
+const shownBars = (Object.entries(bars) as Array<[BarName, Bar]>).filter(([key]) => wanted.length === 0 || figures[key] !== undefined)
+const rows = shownBars.map(([key, bar]) => {
   const figure = figures[key]
   const before = last[key]
   const verdict =
@@ -38,7 +52,7 @@ if (process.argv.includes('--save')) {
   await mkdir(dirname(file), { recursive: true })
   await writeFile(
     file,
-    `${JSON.stringify({ taken: new Date().toISOString().slice(0, 10), signUs: Math.round(signUs), figures }, undefined, 2)}\n`,
+    `${JSON.stringify({ taken: new Date().toISOString().slice(0, 10), signUs: Math.round(signUs), figures: { ...last, ...figures } }, undefined, 2)}\n`,
   )
 }
 process.exit(rows.some((row) => row[5] === 'MISSED') ? 1 : 0)
