@@ -33,13 +33,14 @@ export async function composeSync(context: ProcessContext, backplane: Backplane)
     await presence?.withdraw()
     presence = undefined
   })
-  const sync = await openSync(context, { db, backplane, presence: () => presence })
+  const sync = await openSync(context, { db, backplane, presence: () => presence, isIdle: () => door.idle })
   lifecycle.onStop('sync', () => sync.stop())
   door.open({
     registry,
     services: { sync: sync.services },
     authenticator: sync.authenticator,
     onAuthenticated: sync.onAuthenticated,
+    onArrival: sync.onArrival,
     rateLimiter: new BucketRateLimiter(backplane.ephemeral, endpointLimits(config)),
     edge: { trustedSecret: config.internal_secret },
     isUnavailable,

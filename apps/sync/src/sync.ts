@@ -21,6 +21,8 @@ export interface SyncPart {
   readonly services: SyncServices
   readonly authenticator: TokenAuthenticator
   readonly onAuthenticated: (requester: { userId: string; deviceId: string | undefined }, from: { ip: string; userAgent: string }) => void
+  /** Of every request, before it is answered: it waits until this process has heard of what was announced before. */
+  readonly onArrival: () => Promise<void> | undefined
   stop(): Promise<void>
 }
 
@@ -29,7 +31,13 @@ const LAST_SEEN_FLUSH_MS = 60_000
 /** Follows the streams and answers reads from memory and PostgreSQL. */
 export async function openSync(
   context: ProcessContext,
-  parts: { readonly db: Database; readonly backplane: Backplane; readonly presence: () => Presence | undefined },
+  parts: {
+    readonly db: Database
+    readonly backplane: Backplane
+    readonly presence: () => Presence | undefined
+    /** True while no request is being answered here. */
+    readonly isIdle?: () => boolean
+  },
 ): Promise<SyncPart> {
   const { config, clock, log, metrics, instance } = context
   const { db, backplane } = parts
@@ -67,6 +75,7 @@ export async function openSync(
     clock,
     log,
     observer: backplane.observer,
+    isIdle: parts.isIdle,
     acknowledge: acknowledgeTo(backplane.acks, instance, parts.presence),
   })
   const sync = new SyncService({
@@ -108,6 +117,7 @@ export async function openSync(
     services: { accountReads: reads, serverInfo: serverInfo(config, registry.unstableFeatures()), sync, rooms: { ...rooms, stream } },
     authenticator,
     onAuthenticated: (requester, from) => lastSeen.note(requester, from),
+    onArrival: () => replica.attend(),
     async stop() {
       sync.stop()
       for (const end of ends) end()

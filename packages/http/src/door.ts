@@ -38,6 +38,11 @@ export class Door {
     this.#context = context
   }
 
+  /** True while no request is being answered. */
+  get idle(): boolean {
+    return this.#inFlight.count === 0
+  }
+
   /** Listens; returns the port, which an address with port 0 leaves to the system. */
   async listen(address: DoorAddress): Promise<number> {
     const server = new HttpServer({
@@ -52,7 +57,10 @@ export class Door {
 
   /** Begins to answer. */
   open(
-    options: Pick<MountOptions, 'registry' | 'services' | 'authenticator' | 'rateLimiter' | 'edge' | 'isUnavailable' | 'onAuthenticated'>,
+    options: Pick<
+      MountOptions,
+      'registry' | 'services' | 'authenticator' | 'rateLimiter' | 'edge' | 'isUnavailable' | 'onAuthenticated' | 'onArrival'
+    >,
   ): void {
     const { log, metrics, clock, lifecycle } = this.#context
     const app = express()

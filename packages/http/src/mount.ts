@@ -36,6 +36,8 @@ export interface MountOptions {
   readonly inFlight?: InFlight
   /** Told about every authenticated request: where devices are seen. */
   readonly onAuthenticated?: (requester: Requester, from: { readonly ip: string; readonly userAgent: string }) => void
+  /** Told of every request before it is looked at; the request waits for what it returns. */
+  readonly onArrival?: () => Promise<void> | undefined
   /** Bytes of request bodies held at once. Default 64 MiB. */
   readonly maxBodyBytesHeld?: number
 }
@@ -107,6 +109,8 @@ class Mount {
       return exchange.fail(overloaded('The server is busy'))
     }
     try {
+      const arrival = this.#options.onArrival?.()
+      if (arrival !== undefined) await arrival
       const match = this.#options.registry.matcher.match(exchange.method, exchange.path)
       const route = match.kind === 'found' ? this.#routes.get(match.endpoint) : undefined
       if (match.kind !== 'found' || route === undefined) throw refusalOf(match)

@@ -78,17 +78,9 @@ export class PoisonedEntry extends Error {
   override readonly name = 'PoisonedEntry'
 }
 
-const position = z.int().min(0)
-const envelopes = z.array(
-  z.object({
-    stream: z.string(),
-    instance: z.string(),
-    prev: position,
-    token: position,
-    rows: z.array(z.unknown()),
-    texts: z.array(z.int().min(-1)).optional(),
-  }),
-)
+interface Envelope extends Omit<Announcement, 'texts'> {
+  readonly texts?: readonly number[]
+}
 
 /** Reads entries for one class of process; rows of streams that it does not read are left out, unchecked. */
 export class EntryDecoder {
@@ -112,22 +104,40 @@ export class EntryDecoder {
       if (!rows.success) throw new PoisonedEntry(`a row of ${envelope.stream}: ${z.prettifyError(rows.error)}`)
       checkPositions(known.stream, envelope, rows.data)
       const texts = envelope.texts === undefined ? undefined : cutTexts(envelope.texts, envelope.rows.length, fields.get(`x${index}`))
-      announcements.push({ ...envelope, rows: rows.data, texts })
+      const { stream, instance, prev, token } = envelope
+      announcements.push({ stream, instance, prev, token, rows: rows.data, texts })
     }
     return { heartbeat: fields.has('h'), announcements }
   }
 }
 
-function parseEnvelopes(json: string): z.infer<typeof envelopes> {
+/** By hand, not by a schema: every process does this for every commit, and most leave the rows unread. */
+function parseEnvelopes(json: string): readonly Envelope[] {
   let value: unknown
   try {
     value = JSON.parse(json)
   } catch (err) {
     throw new PoisonedEntry('announcements that are no JSON', { cause: err })
   }
-  const parsed = envelopes.safeParse(value)
-  if (!parsed.success) throw new PoisonedEntry(z.prettifyError(parsed.error))
-  return parsed.data
+  if (!Array.isArray(value) || !value.every(isEnvelope)) throw new PoisonedEntry('announcements of another form')
+  return value
+}
+
+function isEnvelope(value: unknown): value is Envelope {
+  if (typeof value !== 'object' || value === null) return false
+  const { stream, instance, prev, token, rows, texts } = value as Record<string, unknown>
+  return (
+    typeof stream === 'string' &&
+    typeof instance === 'string' &&
+    isCount(prev) &&
+    isCount(token) &&
+    Array.isArray(rows) &&
+    (texts === undefined || (Array.isArray(texts) && texts.every((bytes) => bytes === -1 || isCount(bytes))))
+  )
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 /** Positions rise within (prev, token]; those of a stream that shares another's may repeat. */

@@ -18,11 +18,18 @@ export interface Follower {
   apply(entry: WireEntry, asOf?: number): void | Promise<void>
   /** Entries may have been missed: read the stored positions. */
   resync(): void | Promise<void>
+  /** True while nobody waits for what is announced: it may be read some at a time, with rests between (see {@link Following.attend}). */
+  isCalm?(): boolean
 }
 
 /** A follower's place in the announcements, from before it read the stored positions. */
 export interface Following {
   begin(): void
+  /**
+   * Somebody asks: ends a rest. Resolves once what was announced before has been applied, or that cannot be had; undefined where
+   * announcements are heard at once anyway.
+   */
+  attend(): Promise<void> | undefined
   stop(): Promise<void>
 }
 

@@ -25,6 +25,7 @@ export class LocalAnnouncer implements Announcer {
     this.#queues.add(queue)
     return {
       begin: () => queue.begin(),
+      attend: () => undefined,
       stop: async () => {
         this.#queues.delete(queue)
         await queue.stop()

@@ -10,6 +10,11 @@ export const streamBytes = 16 * 1024 * 1024
 const inFlightBytes = 16 * 1024 * 1024
 const entriesPerRead = 64
 const retryMs = 200
+/**
+ * A follower that nobody waits for reads so often: an entry at a time costs a process 0.4 ms each, which under 40 events a second for
+ * others is more than 1 % of a core.
+ */
+const restMs = 100
 /** After so many empty answers (some 2 s, where a heartbeat comes each second) the reader looks whether its place is still there. */
 const quietReads = 8
 
@@ -71,6 +76,7 @@ export class RedisAnnouncer implements Announcer {
     await reader.noteLast()
     return {
       begin: () => reader.begin(),
+      attend: () => reader.attend(),
       stop: async () => {
         this.#readers.delete(reader)
         await reader.stop()
@@ -148,6 +154,7 @@ class RedisReader {
   readonly #redis: Redis
   #cursor: string | undefined
   #running: Promise<void> | undefined
+  #rest: Rest | undefined
 
   constructor(key: string, follower: Follower, options: RedisAnnouncerOptions) {
     this.#key = key
@@ -178,8 +185,14 @@ class RedisReader {
     await this.#running
   }
 
+  attend(): Promise<void> | undefined {
+    this.#rest?.end()
+    return this.#rest?.over
+  }
+
   async #run(): Promise<void> {
     const { signal } = this.#stopping
+    signal.addEventListener('abort', () => this.#awake())
     while (!signal.aborted) {
       try {
         await whenReady(this.#redis, signal)
@@ -189,6 +202,7 @@ class RedisReader {
       } catch (err) {
         if (signal.aborted) return
         this.#options.log.debug({ err }, 'reading announcements was interrupted')
+        this.#awake()
         await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, retryMs))
       }
     }
@@ -206,38 +220,75 @@ class RedisReader {
     await this.#follower.resync()
   }
 
-  /** Reads until the connection breaks, or for a while nothing came (which may mean that the ids began anew). */
+  /**
+   * Reads until the connection breaks, or for a while nothing came (which may mean that the ids began anew). While the follower is
+   * calm it rests between two reads; the read after a rest takes what is there and does not wait for more.
+   */
   async #readOn(signal: AbortSignal): Promise<void> {
     let quiet = 0
     while (!signal.aborted) {
-      const asked = this.#options.clock.monotonic()
-      const reply = (await this.#redis.callBuffer(
-        'XREAD',
-        'COUNT',
-        entriesPerRead,
-        'BLOCK',
-        blockMs,
-        'STREAMS',
-        this.#key,
-        this.#cursor!,
-      )) as [Buffer, [Buffer, Buffer[]][]][] | null
-      if (reply === null) {
-        if (++quiet >= quietReads) return
-        continue
-      }
-      quiet = 0
-      const entries = reply[0]?.[1] ?? []
-      // What was in the stream when this was asked for is here, unless the answer is full. The answer itself may be old:
-      // this process may have stood still while it waited in the socket.
-      const asOf = entries.length < entriesPerRead ? asked : Number.NEGATIVE_INFINITY
-      for (const [id, fields] of entries) {
-        if (signal.aborted) return
-        this.#options.observer.received(bytesOf(fields))
-        const applied = this.#follower.apply(fields as WireEntry, asOf)
-        if (applied !== undefined) await applied
-        this.#cursor = id.toString('latin1')
-      }
+      const entries = await this.#read(this.#rest === undefined)
+      this.#awake()
+      if (entries > 0) {
+        quiet = 0
+        if (this.#follower.isCalm?.() === true) await this.#resting()
+      } else if (++quiet >= quietReads) return
     }
+  }
+
+  /** Reads and applies what comes after the cursor, waiting a while for it or not; resolves to the number of entries. */
+  async #read(wait: boolean): Promise<number> {
+    const { signal } = this.#stopping
+    const asked = this.#options.clock.monotonic()
+    const waiting = wait ? ['BLOCK', blockMs] : []
+    const reply = (await this.#redis.callBuffer('XREAD', 'COUNT', entriesPerRead, ...waiting, 'STREAMS', this.#key, this.#cursor!)) as
+      | [Buffer, [Buffer, Buffer[]][]][]
+      | null
+    const entries = reply?.[0]?.[1] ?? []
+    // What was in the stream when this was asked for is here, unless the answer is full. The answer itself may be old:
+    // this process may have stood still while it waited in the socket.
+    const asOf = entries.length < entriesPerRead ? asked : Number.NEGATIVE_INFINITY
+    for (const [id, fields] of entries) {
+      if (signal.aborted) break
+      this.#options.observer.received(bytesOf(fields))
+      const applied = this.#follower.apply(fields as WireEntry, asOf)
+      if (applied !== undefined) await applied
+      this.#cursor = id.toString('latin1')
+    }
+    return entries.length
+  }
+
+  async #resting(): Promise<void> {
+    this.#rest = new Rest()
+    using _ = this.#options.clock.setTimeout(this.#rest.end, restMs)
+    await this.#rest.ended
+  }
+
+  /** What was announced during a rest has been heard, or nothing can be heard now. */
+  #awake(): void {
+    this.#rest?.finish()
+    this.#rest = undefined
+  }
+}
+
+/** From the end of one read to the end of the next. */
+class Rest {
+  readonly #ended = Promise.withResolvers<void>()
+  readonly #over = Promise.withResolvers<void>()
+
+  get ended(): Promise<void> {
+    return this.#ended.promise
+  }
+
+  get over(): Promise<void> {
+    return this.#over.promise
+  }
+
+  readonly end = (): void => this.#ended.resolve()
+
+  finish(): void {
+    this.#ended.resolve()
+    this.#over.resolve()
   }
 }
 

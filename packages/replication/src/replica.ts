@@ -20,6 +20,8 @@ import {
 export const freshMs = 3000
 /** How often the stored positions are read while no heartbeat comes. */
 const pollMs = 1000
+/** A process that answered somebody this lately is about to be asked again. */
+const calmAfterMs = 1000
 const retryMs = 250
 
 /** The rows that Redis keeps of a stream, as they are now; undefined while they cannot be read. */
@@ -43,6 +45,8 @@ export interface ReplicaOptions<All extends StreamSet, Class extends ProcessClas
   readonly observer: ReplicationObserver
   /** Told whenever a stream that wants acknowledgements has moved. */
   readonly acknowledge?: (stream: string, position: number) => void
+  /** True while nobody is being answered here: what is announced then may come later, until {@link Replica.attend} is called. */
+  readonly isIdle?: () => boolean
 }
 
 /**
@@ -61,6 +65,7 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
   #timer: Timer | undefined
   #work: Promise<void> | undefined
   #heardAt = Number.NEGATIVE_INFINITY
+  #askedAt = Number.NEGATIVE_INFINITY
   #stopped = false
 
   constructor(options: ReplicaOptions<All, Class>) {
@@ -152,6 +157,20 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
   /** True while this process hears of changes within a second or so: what it believed a moment ago still holds. */
   fresh(): boolean {
     return this.#options.clock.monotonic() - this.#heardAt < freshMs
+  }
+
+  /**
+   * Somebody asks this process: for the next second it hears of everything at once. Resolves when it has heard of what was announced
+   * before, undefined where it has already.
+   */
+  attend(): Promise<void> | undefined {
+    this.#askedAt = this.#options.clock.monotonic()
+    return this.#following?.attend()
+  }
+
+  /** From the announcer. */
+  isCalm(): boolean {
+    return this.#options.isIdle?.() === true && this.#options.clock.monotonic() - this.#askedAt > calmAfterMs
   }
 
   /** From the announcer. Synchronous unless there is a gap. */

@@ -13,6 +13,7 @@ export class FencedError extends Error {
 
 const fenceName = 'writer.fence'
 const storeName = 'streamPositions.store'
+const storeAllName = 'streamPositions.storeAll'
 
 // FOR SHARE is held until the commit, and a takeover updates the row: it waits for this transaction, or this one sees
 // the new epoch. Then the count is 0 and the division fails the transaction, in a pipeline too.
@@ -21,8 +22,16 @@ const fence = sql<{ held: number; xid: string }>(
   'SELECT 1 / (SELECT count(*) FROM (SELECT 1 FROM writer_epoch WHERE writer = $1 AND epoch = $2 FOR SHARE) held) AS held, pg_current_xact_id()::text AS xid',
 )
 
+// The rows are there since the writer's start.
 const store = sql<{ xid: string }>(
   storeName,
+  `UPDATE stream_positions SET stream_id = greatest(stream_id, $4)
+     / (SELECT count(*) FROM (SELECT 1 FROM writer_epoch WHERE writer = $1 AND epoch = $2 FOR SHARE) held)
+   WHERE stream_name = $3 AND instance_name = $1 RETURNING pg_current_xact_id()::text AS xid`,
+)
+
+const storeAll = sql<{ xid: string }>(
+  storeAllName,
   `WITH held AS MATERIALIZED (SELECT 1 FROM writer_epoch WHERE writer = $1 AND epoch = $2 FOR SHARE),
    stored AS (
      INSERT INTO stream_positions (stream_name, instance_name, stream_id)
@@ -59,15 +68,22 @@ export function fenceStatement(writer: WriterIdentity): BoundSql {
  * transactions cannot wait for each other. Its row says `xid`, by which an unknown outcome can be asked for.
  */
 export function storeStatement(writer: WriterIdentity, positions: ReadonlyMap<string, number>): BoundSql {
+  const [first] = positions
+  if (first !== undefined && positions.size === 1) return { sql: store, values: [writer.name, writer.epoch, ...first] }
+  return storeAllStatement(writer, positions)
+}
+
+/** The same for any number of streams, also those that were never stored. */
+export function storeAllStatement(writer: WriterIdentity, positions: ReadonlyMap<string, number>): BoundSql {
   const sorted = [...positions].sort(([a], [b]) => (a < b ? -1 : 1))
-  return { sql: store, values: [writer.name, writer.epoch, sorted.map(([name]) => name), sorted.map(([, position]) => position)] }
+  return { sql: storeAll, values: [writer.name, writer.epoch, sorted.map(([name]) => name), sorted.map(([, position]) => position)] }
 }
 
 /** A FencedError where PostgreSQL refused because the epoch has passed, else undefined. */
 export function asFenced(err: unknown): FencedError | undefined {
   if (err instanceof FencedError) return err
   const { code, statement } = (err ?? {}) as Partial<StatementError>
-  if (code !== '22012' || (statement !== fenceName && statement !== storeName)) return undefined
+  if (code !== '22012' || (statement !== fenceName && statement !== storeName && statement !== storeAllName)) return undefined
   return new FencedError('another process has become the writer', { cause: err })
 }
 

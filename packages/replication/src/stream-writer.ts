@@ -9,6 +9,7 @@ import {
   fenceStatement,
   outcomeOf,
   readStoredPositions,
+  storeAllStatement,
   storeStatement,
   type WriterIdentity,
 } from './stored-positions.ts'
@@ -277,7 +278,7 @@ export class StreamWriter<All extends StreamSet = StreamSet> {
 
   async #store(positions: ReadonlyMap<string, number>): Promise<void> {
     try {
-      await this.#options.db.commitPipeline([storeStatement(this.#options.writer, positions)])
+      await this.#options.db.commitPipeline([storeAllStatement(this.#options.writer, positions)])
     } catch (err) {
       throw this.refused(err)
     }

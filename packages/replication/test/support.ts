@@ -1,4 +1,4 @@
-import { systemClock } from '@weft/kernel'
+import { type Clock, systemClock } from '@weft/kernel'
 import { type Database, type Queryable, sql, type Tx } from '@weft/storage'
 import { RedisUnavailable, startRedis, type TestRedis } from '@weft/testkit'
 import {
@@ -161,6 +161,7 @@ export interface ReplicaSettings {
   readonly observer?: ReplicationObserver
   readonly readKept?: ReadKept
   readonly acknowledge?: (stream: string, position: number) => void
+  readonly isIdle?: () => boolean
 }
 
 export function makeReplica(db: Database, announcer: Announcer, told: Told, settings: ReplicaSettings = {}) {
@@ -176,6 +177,7 @@ export function makeReplica(db: Database, announcer: Announcer, told: Told, sett
     log: settings.log ?? new TestLog(),
     observer: settings.observer ?? new TestObserver(),
     acknowledge: settings.acknowledge,
+    isIdle: settings.isIdle,
   })
 }
 
@@ -278,7 +280,7 @@ export async function settle(writer: StreamWriter<Streams>, ...replicas: { posit
 export interface Form {
   readonly name: string
   /** A new announcer on the same medium (another process). */
-  announcer(observer?: ReplicationObserver): Announcer
+  announcer(observer?: ReplicationObserver, clock?: Clock): Announcer
   readonly redis: TestRedis | undefined
   stop(): Promise<void>
 }
@@ -306,8 +308,8 @@ export async function redisForm(): Promise<(Form & { readonly redis: TestRedis }
   return [
     {
       name: 'over Redis',
-      announcer: (observer = new TestObserver()) => {
-        const announcer = new RedisAnnouncer({ redis: connections, serverName: 'test', clock: systemClock, log: new TestLog(), observer })
+      announcer: (observer = new TestObserver(), clock = systemClock) => {
+        const announcer = new RedisAnnouncer({ redis: connections, serverName: 'test', clock, log: new TestLog(), observer })
         announcers.push(announcer)
         return announcer
       },

@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { ManualClock } from '@weft/kernel'
+import { type TestDatabase, testDatabase } from '@weft/testkit'
+import { eventsStream, RedisConnections } from '../src/index.ts'
+import { makeReplica, makeRoom, redisForm, sendEvent, startWriter, TestLog, TestObserver, Told, until } from './support.ts'
+
+const forms = await redisForm()
+afterAll(async () => {
+  for (const form of forms) await form.stop()
+})
+
+const suite = forms.length > 0 ? describe.each(forms) : describe.skip.each([{ name: 'over Redis' } as never])
+suite('a follower $name that nobody waits for', (form) => {
+  let database: TestDatabase
+  beforeAll(async () => {
+    database = await testDatabase()
+    await makeRoom(database.db)
+  })
+  afterAll(() => database.close())
+
+  test('rests between two reads; who asks waits until it has heard of what was announced meanwhile, and then it hears at once', async () => {
+    const published = new TestObserver()
+    const writer = await startWriter(database.db, form.announcer(published))
+    const told = new Told()
+    const clock = new ManualClock()
+    const replica = makeReplica(database.db, form.announcer(new TestObserver(), clock), told, { isIdle: () => true })
+    await replica.start()
+    await sendEvent(database.db, writer)
+    await until(() => clock.pending > 0)
+    const before = published.counts.published
+    const first = told.events.length
+    const second = await sendEvent(database.db, writer)
+    await until(() => published.counts.published > before)
+    // Its clock stands still: nothing but a question ends the rest.
+    expect(told.events).toHaveLength(first)
+    const heard = replica.attend()
+    expect(heard).toBeInstanceOf(Promise)
+    await heard
+    expect(told.events.at(-1)?.position).toBe(second)
+    expect(replica.attend()).toBeUndefined()
+    const third = await sendEvent(database.db, writer)
+    expect(await replica.waitFor(eventsStream, third, 30_000)).toBe(true)
+    await replica.stop()
+    await writer.stop()
+  })
+
+  test('ends its rest by itself after a tenth of a second', async () => {
+    const writer = await startWriter(database.db, form.announcer())
+    const told = new Told()
+    const clock = new ManualClock()
+    const replica = makeReplica(database.db, form.announcer(new TestObserver(), clock), told, { isIdle: () => true })
+    await replica.start()
+    await sendEvent(database.db, writer)
+    await until(() => clock.pending > 0)
+    const next = await sendEvent(database.db, writer)
+    await until(() => {
+      clock.advance(100)
+      return replica.position(eventsStream) >= next
+    })
+    expect(told.events.at(-1)?.position).toBe(next)
+    await replica.stop()
+    await writer.stop()
+  })
+
+  test('a connection that is given up while it is made says nothing', async () => {
+    const log = new TestLog()
+    const connections = new RedisConnections({ url: form.redis.url, log })
+    const redis = connections.commands('given-up')
+    const closed = new Promise((resolve) => redis.once('end', resolve))
+    redis.once('connect', () => connections.stop())
+    await closed
+    expect(log.lines).toEqual([])
+  })
+})
