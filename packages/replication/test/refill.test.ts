@@ -40,8 +40,7 @@ async function fill(db: Database): Promise<void> {
     deviceId,
     txnId,
   })
-  const { sql: insert, values } = eventsWriter.insertTxns([txn(2, undefined, 'no device'), txn(5, 'PHONE', 'a\0b')], 0)
-  await db.execute(insert, values)
+  await db.commitPipeline(eventsWriter.insertTxns([txn(2, undefined, 'no device'), txn(5, 'PHONE', 'a\0b')], 0))
   await db.execute(sql('test.oldTxn', 'INSERT INTO event_txn_ids (key, event_nid, inserted_ts) VALUES ($1, 3, 0)'), [Buffer.from('old')])
 }
 

@@ -123,9 +123,9 @@ class Batch {
     const statements: BoundSql[] = []
     if (this.#newRooms.length > 0) statements.push(roomsWriter.insert(this.#newRooms))
     if (this.#newKeys.size > 0) statements.push(stateWriter.insertKeys([...this.#newKeys.values()]))
-    if (this.#events.length > 0) statements.push(eventsWriter.insert(this.#events))
+    if (this.#events.length > 0) statements.push(...eventsWriter.insert(this.#events))
     if (this.#outliers.length > 0) statements.push(eventsWriter.placeOutliers(this.#outliers))
-    if (this.#txns.length > 0) statements.push(eventsWriter.insertTxns(this.#txns, now))
+    if (this.#txns.length > 0) statements.push(...eventsWriter.insertTxns(this.#txns, now))
     if (this.#groups.length > 0) statements.push(stateWriter.insertGroups(this.#groups))
     if (this.#current.size > 0) statements.push(...this.#currentStatements())
     if (this.#memberships.size > 0) {

@@ -71,8 +71,8 @@ interface Waiting {
  * Group commit: takes all that is ready, of all rooms, and writes it in one transaction and one round trip, while the next
  * batch gathers. One transaction is in flight; two would deadlock on rows of the same room and write older over newer.
  *
- * A batch of messages is three statements: events, transaction ids, fence with position; COMMIT rides along. State adds up
- * to five, whatever the number of events. Nothing is read.
+ * A batch of messages is events, transaction ids (a statement each for 32, 16 or at most 8 rows), fence with position; COMMIT rides
+ * along. State adds up to five, whatever the number of events. Nothing is read.
  */
 export class CommitLoop {
   readonly #options: CommitLoopOptions

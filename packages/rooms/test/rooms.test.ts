@@ -101,21 +101,15 @@ describe('sending', () => {
     await Promise.all(rooms.map((roomId) => rig.text(alice, roomId, 'warm')))
     const before = new Map(rig.database.db.statementCounts)
     await Promise.all(Array.from({ length: 50 }, (_, i) => rig.text(alice, rooms[i % 5] as string, `m${i}`)))
-    const ran = [...rig.database.db.statementCounts].filter(([name, n]) => n !== (before.get(name) ?? 0))
-    expect(
-      ran
-        .map(([name]) => name)
-        .filter((name) => !name.startsWith('ids.'))
-        .sort(),
-    ).toEqual(
-      [
-        'events.insert',
-        'events.insertTxns',
-        'streamPositions.store',
-        ...ran.map(([name]) => name).filter((name) => /^(BEGIN|COMMIT)/i.test(name)),
-      ].sort(),
-    )
-    const inserts = rig.database.db.statementCounts.get('events.insert')! - (before.get('events.insert') ?? 0)
+    // By kind: a statement for 8 rows is named after the one for a single row.
+    const ran = new Map<string, number>()
+    for (const [name, n] of rig.database.db.statementCounts) {
+      const times = n - (before.get(name) ?? 0)
+      const kind = name.replace(/\.\d+$/, '')
+      if (times > 0 && !name.startsWith('ids.')) ran.set(kind, (ran.get(kind) ?? 0) + times)
+    }
+    expect([...ran.keys()].sort()).toEqual(['events.insert', 'events.insertTxns', 'streamPositions.store'])
+    const inserts = ran.get('events.insert')!
     expect(inserts).toBeLessThanOrEqual(10)
   })
 

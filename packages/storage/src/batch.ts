@@ -3,6 +3,7 @@ import pg from 'pg'
 import { encodeValue } from './encode.ts'
 import type { StatementError } from './errors.ts'
 import type { BoundSql } from './sql.ts'
+import type { WireValue, WireWriter } from './wire.ts'
 
 export interface StatementResult {
   readonly rows: QueryResultRow[]
@@ -12,15 +13,10 @@ export interface StatementResult {
   count: number
 }
 
-/** The part of pg's Connection that a submittable writes to (pg-cursor uses the same). */
+/** The part of pg's Connection that a submittable uses. */
 export interface WireConnection {
-  readonly stream: { cork?(): void; uncork?(): void }
+  readonly stream: { write(bytes: Buffer): unknown }
   readonly parsedStatements: Record<string, string | undefined>
-  parse(message: { name: string; text: string; types: undefined }): void
-  bind(message: { statement: string; values: readonly (string | Buffer | null)[] }): void
-  describe(message: { type: 'P'; name: '' }): void
-  execute(message: { portal: ''; rows: 0 }): void
-  sync(): void
 }
 
 interface Field {
@@ -51,9 +47,10 @@ export const typeParsers = {
  */
 export class Batch {
   readonly #statements: readonly BoundSql[]
-  readonly #encoded: (string | Buffer | null)[][]
+  readonly #encoded: WireValue[][]
   readonly #results: StatementResult[] = []
   readonly #settle: (err: Error | undefined, results: StatementResult[]) => void
+  readonly #wire: WireWriter
   /** Indices of the statements that this batch has PostgreSQL parse. */
   readonly #parsing = new Set<number>()
   #fields: readonly Field[] = []
@@ -64,8 +61,9 @@ export class Batch {
   sent = false
 
   /** @throws TypeError where a value cannot be sent; nothing was sent then. */
-  constructor(statements: readonly BoundSql[], settle: (err: Error | undefined, results: StatementResult[]) => void) {
+  constructor(statements: readonly BoundSql[], wire: WireWriter, settle: (err: Error | undefined, results: StatementResult[]) => void) {
     this.#statements = statements
+    this.#wire = wire
     this.#encoded = statements.map((statement) => statement.values.map(encodeValue))
     this.#settle = settle
   }
@@ -94,18 +92,16 @@ export class Batch {
       } else if (parsed !== sql.text) return new TypeError(`two different statements are named '${sql.name}'`)
     }
     this.sent = true
-    connection.stream.cork?.()
-    try {
-      for (const [index, { sql }] of this.#statements.entries()) {
-        if (this.#parsing.has(index)) connection.parse({ name: sql.name, text: sql.text, types: undefined })
-        connection.bind({ statement: sql.name, values: this.#encoded[index] ?? [] })
-        connection.describe({ type: 'P', name: '' })
-        connection.execute({ portal: '', rows: 0 })
-      }
-      connection.sync()
-    } finally {
-      connection.stream.uncork?.()
+    const wire = this.#wire
+    for (const [index, { sql }] of this.#statements.entries()) {
+      if (this.#parsing.has(index)) wire.parse(sql.name, sql.text)
+      wire.bind(sql.name, this.#encoded[index] ?? [])
+      // Only what returns rows has columns to describe.
+      if (sql.rowless !== true) wire.describe()
+      wire.execute()
     }
+    wire.sync()
+    connection.stream.write(wire.take())
     return null
   }
 

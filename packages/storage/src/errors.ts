@@ -26,7 +26,7 @@ export interface StatementError extends pg.DatabaseError {
 }
 
 /** The statements that divide by the number of epoch rows they hold (packages/replication/src/stored-positions.ts). */
-const fencing = new Set(['writer.fence', 'streamPositions.store'])
+const fencing = new Set(['writer.fence', 'streamPositions.store', 'streamPositions.storeAll'])
 const divisionByZero = '22012'
 const uniqueViolation = '23505'
 const featureNotSupported = '0A000'

@@ -1,6 +1,6 @@
 import { fromPgText, toPgText } from './pg-text.ts'
-import type { BoundSql, Queryable } from './sql.ts'
-import { sql } from './sql.ts'
+import { RowInsert } from './row-insert.ts'
+import { type BoundSql, type Queryable, sql } from './sql.ts'
 
 /** An event as the table has it. `json` and `envelope` together are the PDU (`joinPdu`). */
 export interface EventRow {
@@ -85,13 +85,25 @@ const forkExtremities = sql<{ event_nid: number; event_id: string; depth: number
   `SELECT e.event_nid, e.event_id, e.depth, e.state_group FROM event_forward_extremities x JOIN events e USING (event_nid)
    WHERE x.room_nid = $1 ORDER BY e.depth DESC`,
 )
-const insert = sql(
-  'events.insert',
-  `INSERT INTO events (event_nid, room_nid, stream_ordering, depth, state_group, replaces_state, origin_server_ts, event_id, type,
-     state_key, sender, json, envelope, outlier, soft_failed, rejection_reason, auth_depth)
-   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
-     $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bool[], $15::bool[], $16::text[], $17::int[])`,
-)
+const insert = new RowInsert('events.insert', 'events', [
+  'event_nid',
+  'room_nid',
+  'stream_ordering',
+  'depth',
+  'state_group',
+  'replaces_state',
+  'origin_server_ts',
+  'event_id',
+  'type',
+  'state_key',
+  'sender',
+  'json',
+  'envelope',
+  'outlier',
+  'soft_failed',
+  'rejection_reason',
+  'auth_depth',
+])
 const placeOutliers = sql(
   'events.placeOutliers',
   `UPDATE events e SET stream_ordering = p.stream_ordering, state_group = p.state_group, replaces_state = p.replaces_state, outlier = false,
@@ -114,11 +126,7 @@ const insertExtremities = sql(
   'events.insertExtremities',
   'INSERT INTO event_forward_extremities (room_nid, event_nid) SELECT * FROM unnest($1::bigint[], $2::bigint[])',
 )
-const insertTxns = sql(
-  'events.insertTxns',
-  `INSERT INTO event_txn_ids (key, event_nid, inserted_ts, device_id, txn_id)
-   SELECT k, n, $3, d, i FROM unnest($1::bytea[], $2::bigint[], $4::text[], $5::text[]) AS t(k, n, d, i)`,
-)
+const insertTxns = new RowInsert('events.insertTxns', 'event_txn_ids', ['key', 'event_nid', 'inserted_ts', 'device_id', 'txn_id'])
 const txnEvent = sql<{ key: Buffer; event_id: string }>(
   'events.byTxn',
   'SELECT t.key, e.event_id FROM event_txn_ids t JOIN events e USING (event_nid) WHERE t.key = ANY($1::bytea[])',
@@ -208,18 +216,15 @@ export class EventsReader {
 
 /** Statements that write events; they only ever run inside a transaction. */
 export const eventsWriter = {
-  insert(events: readonly EventRow[]): BoundSql {
-    const n = events.length
-    const columns: unknown[][] = Array.from({ length: 17 }, () => new Array(n))
-    for (let i = 0; i < n; i++) {
-      const e = events[i] as EventRow
-      const values = [
+  insert: (events: readonly EventRow[]): BoundSql[] =>
+    insert.of(
+      events.map((e) => [
         e.eventNid,
         e.roomNid,
-        e.streamOrdering ?? null,
+        e.streamOrdering,
         e.depth,
-        e.stateGroup ?? null,
-        e.replacesState ?? null,
+        e.stateGroup,
+        e.replacesState,
         e.originServerTs,
         e.eventId,
         toPgText(e.type),
@@ -229,13 +234,10 @@ export const eventsWriter = {
         e.envelope,
         e.outlier,
         e.softFailed,
-        e.rejectionReason ?? null,
-        e.authDepth ?? null,
-      ]
-      for (let c = 0; c < values.length; c++) (columns[c] as unknown[])[i] = values[c]
-    }
-    return { sql: insert, values: columns }
-  },
+        e.rejectionReason,
+        e.authDepth,
+      ]),
+    ),
   /** Gives outliers their place in the room's history. What they are stays as it was stored. */
   placeOutliers: (events: readonly EventRow[]): BoundSql => ({
     sql: placeOutliers,
@@ -259,16 +261,8 @@ export const eventsWriter = {
     values: [rows.map((r) => r.roomNid), rows.map((r) => r.eventNid)],
   }),
   /** Fails with a unique violation of `event_txn_ids_pkey` when a key was used before. */
-  insertTxns: (txns: readonly EventTxn[], now: number): BoundSql => ({
-    sql: insertTxns,
-    values: [
-      txns.map((t) => t.key),
-      txns.map((t) => t.eventNid),
-      now,
-      txns.map((t) => t.deviceId ?? null),
-      txns.map((t) => (t.deviceId === undefined ? null : toPgText(t.txnId))),
-    ],
-  }),
+  insertTxns: (txns: readonly EventTxn[], now: number): BoundSql[] =>
+    insertTxns.of(txns.map((t) => [t.key, t.eventNid, now, t.deviceId, t.deviceId === undefined ? null : toPgText(t.txnId)])),
 }
 
 /** Makes a {@link ClientEventRow} of the columns of {@link CLIENT_EVENT_COLUMNS}. */

@@ -2,6 +2,7 @@ import pg from 'pg'
 import { Batch, type StatementResult } from './batch.ts'
 import { CommitOutcomeUnknown, ConnectionLost, isFatalAnswer, isStalePlan } from './errors.ts'
 import type { BoundSql } from './sql.ts'
+import { WireWriter } from './wire.ts'
 
 /** Told about each round trip: the names of its statements, how long it took, and whether it failed. */
 export type RoundTripObserver = (statements: readonly BoundSql[], seconds: number, failed: boolean) => void
@@ -10,6 +11,7 @@ export type RoundTripObserver = (statements: readonly BoundSql[], seconds: numbe
 export class Session {
   readonly client: pg.ClientBase
   readonly #observe: RoundTripObserver
+  readonly #wire = new WireWriter()
   #tail: Promise<unknown> = Promise.resolve()
   #pending = 0
   /** True once the connection was lost; the pool discards it. */
@@ -71,7 +73,7 @@ export class Session {
   #send(statements: readonly BoundSql[], commits: boolean): Promise<StatementResult[]> {
     const started = performance.now()
     return new Promise((resolve, reject) => {
-      const batch = new Batch(statements, (err, results) => {
+      const batch = new Batch(statements, this.#wire, (err, results) => {
         this.#observe(statements, (performance.now() - started) / 1000, err !== undefined)
         if (err === undefined) resolve(results)
         else reject(this.#classify(err, batch, commits))

@@ -7,6 +7,8 @@ import type { QueryResultRow } from 'pg'
 export interface Sql<Row extends QueryResultRow = QueryResultRow> {
   readonly name: string
   readonly text: string
+  /** True for a command that answers with a count only: its columns are not asked for. */
+  readonly rowless?: boolean
   /** Only carries the row's type. */
   readonly _row?: Row
 }
@@ -14,7 +16,7 @@ export interface Sql<Row extends QueryResultRow = QueryResultRow> {
 /** Defines a named statement: `const byId = sql<{ name: string }>('users.byId', 'SELECT name FROM users WHERE name = $1')`. */
 export function sql<Row extends QueryResultRow = QueryResultRow>(name: string, text: string): Sql<Row> {
   if (Buffer.byteLength(name) > 63) throw new TypeError(`the statement name '${name}' is longer than PostgreSQL's 63 bytes`)
-  return { name, text }
+  return { name, text, rowless: /^\s*(?:INSERT|UPDATE|DELETE)\b/i.test(text) && !/\bRETURNING\b/i.test(text) }
 }
 
 /** A statement with its values, for a pipeline. */

@@ -193,7 +193,7 @@ export class BuiltRoom {
       if (redactsNid !== undefined) redactions.push({ redactsNid, eventNid })
       if (draft.transaction !== undefined) {
         const key = Buffer.from(`txn${eventNid}`)
-        statements.push(eventsWriter.insertTxns([{ key, eventNid, ...draft.transaction }], row.originServerTs))
+        statements.push(...eventsWriter.insertTxns([{ key, eventNid, ...draft.transaction }], row.originServerTs))
       }
       const membership = draft.type === 'm.room.member' ? (draft.content.membership as string) : undefined
       if (timeline) rows.push({ ...announced(row, roomId, position), ...facts(draft, membership, redactsNid) })
@@ -207,7 +207,7 @@ export class BuiltRoom {
       if (membership !== undefined)
         memberships.set(draft.stateKey, { userId: draft.stateKey, roomNid, membership, eventNid, eventStreamOrdering: position })
     }
-    statements.push(eventsWriter.insert(events))
+    statements.push(...eventsWriter.insert(events))
     const relations = relationsWriter.insert(written.flatMap((one, i) => relationRow(drafts[i] as EventDraft, one, roomNid)))
     if (relations !== undefined) statements.push(relations)
     if (current.size > 0) statements.push(stateWriter.upsertCurrent([...current.values()]))
