@@ -1,6 +1,8 @@
 import { Conversation } from './conversation.ts'
+import { ROOM_TABLES, totalOf } from './database-sizes.ts'
 import { firstStart } from './first-start.ts'
 import { forks } from './forks/forks.ts'
+import { largeRoom } from './large-room.ts'
 import { cpuPer, loadgen, losses, probe, type Report } from './loadgen.ts'
 import { cpuSeconds, pause, pssMb, Server } from './rig.ts'
 
@@ -32,6 +34,10 @@ export const bars = {
   forksWait: { name: '20 rooms beside one of 200 forks: wait for the transaction, p95', issue: '4.4', unit: 'ms', limit: 20 },
   forksCpu: { name: '20 rooms beside one of 200 forks: CPU of a send, of that before', issue: '4.4', unit: '%', limit: 120 },
   forksLeftOut: { name: 'room of 200 forks: events left out', issue: '4.4', unit: '', limit: 0 },
+  largeGrowth: { name: 'room of 20,000 members to one of 5,000: bytes, of n log n', issue: '4.5', unit: '%', limit: 100 },
+  largeJoin: { name: 'room of 20,000 members: join p95', issue: '4.6', unit: 'ms', limit: 150 },
+  largeMembers: { name: 'room of 20,000 members: longest block by /members', issue: '4.6', unit: 'ms', limit: 50 },
+  largeSync: { name: 'room of 20,000 members: longest block by an initial /sync', issue: '4.6', unit: 'ms', limit: 50 },
 } as const satisfies Record<string, Bar>
 
 export type BarName = keyof typeof bars
@@ -97,6 +103,19 @@ export async function forkBars(): Promise<Figures> {
     forksWait: during.waitP95,
     forksCpu: (during.cpuMs / before.cpuMs) * 100,
     forksLeftOut: 20_000 - accepted - rejected - softFailed,
+  }
+}
+
+/** Bars of a room of 20,000 members, all of this server. */
+export async function largeRoomBars(): Promise<Figures> {
+  const { sizes, ...measured } = await largeRoom([5000, 20_000])
+  process.stdout.write(`${JSON.stringify(measured, undefined, 1)}\n`)
+  const grown = sizes.map(({ members, tables }) => totalOf(tables, ROOM_TABLES) / (members * Math.log(members)))
+  return {
+    largeGrowth: ((grown[1] as number) / (grown[0] as number)) * 100,
+    largeJoin: measured.joinP95,
+    largeMembers: measured.members.blockedMs,
+    largeSync: measured.initialSync.blockedMs,
   }
 }
 

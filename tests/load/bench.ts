@@ -2,13 +2,19 @@ import { generateKeyPairSync, sign } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type Bar, type BarName, bars, type Figures, forkBars, singleBars, splitBars, startBars } from './bars.ts'
+import { type Bar, type BarName, bars, type Figures, forkBars, largeRoomBars, singleBars, splitBars, startBars } from './bars.ts'
 
 /**
  * `pnpm bench [GROUP…] [--save]`: every performance bar of every issue so far, or those of some groups, beside the last committed
  * figures.
  */
-const groups: Readonly<Record<string, () => Promise<Figures>>> = { start: startBars, single: singleBars, split: splitBars, forks: forkBars }
+const groups: Readonly<Record<string, () => Promise<Figures>>> = {
+  start: startBars,
+  single: singleBars,
+  split: splitBars,
+  forks: forkBars,
+  'large-room': largeRoomBars,
+}
 const wanted = process.argv.slice(2).filter((argument) => argument !== '--save')
 const unknown = wanted.filter((name) => !Object.hasOwn(groups, name))
 if (unknown.length > 0) {

@@ -4,6 +4,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { DatabasePlace } from './database-sizes.ts'
 import type { Target } from './loadgen.ts'
 import { root } from './paths.ts'
 
@@ -21,13 +22,13 @@ export class Server implements Target {
     this.#child = child
   }
 
-  /** Starts it and waits until it answers. @param args of `weft start` */
-  static async start(args: readonly string[] = []): Promise<Server> {
+  /** Starts it and waits until it answers. @param args of `weft start` @param more environment variables */
+  static async start(args: readonly string[] = [], more: Readonly<Record<string, string>> = {}): Promise<Server> {
     const folder = mkdtempSync(join(tmpdir(), 'weft-bench-'))
     // The embedded PostgreSQL runs as another user where this one is root.
     chmodSync(folder, 0o755)
     const port = await freePort()
-    const env = { ...process.env, NODE_COMPILE_CACHE: join(root, '.cache', 'node-compile') }
+    const env = { ...process.env, NODE_COMPILE_CACHE: join(root, '.cache', 'node-compile'), ...more }
     const config = join(folder, 'homeserver.yaml')
     execFileSync(
       process.execPath,
@@ -89,6 +90,12 @@ export class Server implements Target {
     return Object.entries(this.pids())
       .map(([name, pids]) => `${name}=${pids.map((pid) => (name === 'postgres' || name === 'single' ? `${pid}+` : String(pid))).join(',')}`)
       .join(';')
+  }
+
+  /** Where its PostgreSQL listens, by the data folder's postmaster.pid. */
+  get database(): DatabasePlace {
+    const lines = readFileSync(join(this.folder, 'data', 'postgres', 'postmaster.pid'), 'utf8').split('\n')
+    return { host: lines[4] as string, port: Number(lines[3]), user: 'postgres', database: 'weft' }
   }
 
   async stop(): Promise<void> {

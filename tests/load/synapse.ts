@@ -4,6 +4,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import type { DatabasePlace } from './database-sizes.ts'
 import { shared, type Target } from './loadgen.ts'
 import { root } from './paths.ts'
 import { ensureVenv } from './venv.ts'
@@ -21,14 +22,22 @@ export class SynapseWorkers implements Target {
   readonly base = 'http://127.0.0.1:8102'
   readonly folder = home
   readonly #environment: Record<string, string>
+  readonly #keep: boolean
   #pids: readonly string[] = []
 
-  private constructor(environment: Record<string, string>) {
+  private constructor(environment: Record<string, string>, keep: boolean) {
     this.#environment = environment
+    this.#keep = keep
   }
 
-  /** Drops what an earlier start left behind, and starts. @throws Error that names what this machine lacks */
-  static async start(): Promise<SynapseWorkers> {
+  /**
+   * Starts it on an empty database.
+   * @param options.keep leaves its data when it stops; `fresh: false` goes on with that
+   * @throws Error that names what this machine lacks
+   */
+  static async start(
+    options: { readonly fresh?: boolean; readonly keep?: boolean; readonly bcryptRounds?: number } = {},
+  ): Promise<SynapseWorkers> {
     const missing = NEEDED.filter((program) => !existsSync(program))
     if (missing.length > 0) {
       throw new Error(
@@ -38,13 +47,14 @@ export class SynapseWorkers implements Target {
     const oracle = join(root, 'packages', 'matrix', 'test', 'oracle', 'requirements.txt')
     const venv = await ensureVenv('synapse-workers', oracle, join(import.meta.dirname, 'synapse-workers.requirements.txt'))
     await mkdir(home, { recursive: true, mode: 0o755 })
-    const environment = { ...process.env, PEERS_HOME: home, SYNAPSE_VENV: venv, PEER_OWNER: OWNER } as Record<string, string>
-    const synapse = new SynapseWorkers(environment)
+    const rounds = options.bcryptRounds === undefined ? {} : { BCRYPT_ROUNDS: String(options.bcryptRounds) }
+    const environment = { ...process.env, PEERS_HOME: home, SYNAPSE_VENV: venv, PEER_OWNER: OWNER, ...rounds } as Record<string, string>
+    const synapse = new SynapseWorkers(environment, options.keep === true)
     // Its processes are in sessions of their own: whoever ends this one does not reach them.
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void synapse.stop().finally(() => process.exit(143)))
     try {
       await synapse.#peer('pg.sh', 'start')
-      await synapse.#peer('synapse-workers.sh', 'reset')
+      await synapse.#peer('synapse-workers.sh', options.fresh === false ? 'stop' : 'reset')
       await synapse.#peer('synapse-workers.sh', 'start')
       synapse.#pids = (await synapse.#peer('synapse-workers.sh', 'pids')).trim().split('\n')
       return synapse
@@ -60,13 +70,18 @@ export class SynapseWorkers implements Target {
   }
 
   /** Where its PostgreSQL listens. */
-  get database(): { host: string; port: number; user: string; database: string } {
+  get database(): DatabasePlace {
     return { host: '127.0.0.1', port: 5544, user: 'postgres', database: 'synapse_workers' }
   }
 
   async stop(): Promise<void> {
     await this.#peer('synapse-workers.sh', 'stop')
     await this.#peer('pg.sh', 'stop')
+    if (!this.#keep) await SynapseWorkers.forget()
+  }
+
+  /** Deletes what a start with `keep` has left. */
+  static async forget(): Promise<void> {
     await rm(home, { recursive: true, force: true })
   }
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { corsHeaders } from './cors.ts'
 import type { Reply } from './endpoint.ts'
@@ -14,7 +15,7 @@ export interface Envelope {
 type Headers = Record<string, string | number>
 
 /**
- * Writes a reply. JSON goes out in one write with its length.
+ * Writes a reply. JSON goes out in one write with its length, unless it is very large.
  *
  * @returns bytes of the body; undefined for a stream
  */
@@ -27,7 +28,39 @@ export async function sendReply(response: ServerResponse, reply: Reply, envelope
     return undefined
   }
   const text = 'jsonText' in reply ? reply.jsonText : JSON.stringify(reply.json)
+  if (text.length > LARGE_TEXT) return sendInPieces(response, reply.status ?? 200, headers, text)
   return sendJson(response, reply.status ?? 200, headers, text)
+}
+
+/** Above this many characters a text is encoded and written piece by piece, its length untold: 4 MB at once hold the event loop for 30 ms. */
+const LARGE_TEXT = 512 * 1024
+
+async function sendInPieces(response: ServerResponse, status: number, headers: Headers, text: string): Promise<number> {
+  headers['content-type'] = 'application/json'
+  response.writeHead(status, headers)
+  let length = 0
+  const counted = async function* () {
+    for (const piece of pieces(text)) {
+      length += piece.length
+      yield piece
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+  await pipeline(Readable.from(counted(), { objectMode: false }), response)
+  return length
+}
+
+const PIECE = 256 * 1024
+
+/** The text in UTF-8, cut between characters. */
+function* pieces(text: string): Generator<Buffer> {
+  for (let from = 0; from < text.length; ) {
+    let to = Math.min(from + PIECE, text.length)
+    const last = text.charCodeAt(to - 1)
+    if (last >= 0xd800 && last < 0xdc00 && to < text.length) to--
+    yield Buffer.from(text.slice(from, to))
+    from = to
+  }
 }
 
 /** Writes an error. */

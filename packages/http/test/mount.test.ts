@@ -75,6 +75,20 @@ describe('mountEndpoints', () => {
     expect((await server.send('GET', '/stream')).json).toEqual({ a: 1 })
   })
 
+  test('writes a very large text in pieces that never cut a character', async () => {
+    const letters = ['a', 'ä', '€', '😀', '😀x']
+    let text = ''
+    while (text.length < 1_500_000) text += letters[text.length % letters.length]
+    await using server = await startServer([
+      echo({ id: 'large', path: '/large', handler: async () => ({ jsonText: JSON.stringify(text) }) }),
+    ])
+    const answer = await server.send('GET', '/large')
+    expect(answer.status).toBe(200)
+    // Not toEqual: a difference would be printed.
+    expect(answer.json === text).toBe(true)
+    expect((await server.send('HEAD', '/large')).text).toBe('')
+  })
+
   test('404 for an unknown path, 405 with Allow for a wrong method, CORS on all of them and on OPTIONS', async () => {
     await using server = await startServer([echo()])
     const unknown = await server.send('GET', '/_matrix/client/v3/nothing')

@@ -1,6 +1,7 @@
 import { MatrixError, roomVersions, StateMap } from '@weft/matrix'
 import { contentOf, type EventsReader, type RoomsReader, type StateEntryRow, type StateReader } from '@weft/storage'
 import type { IdSource } from './ids.ts'
+import { Turns } from './receive/turns.ts'
 import { keptContent, RoomHead, type StateEntry } from './room-head.ts'
 import type { StateDelta } from './state-delta.ts'
 import { StateGroupChain } from './state-groups.ts'
@@ -121,7 +122,9 @@ export class HeadCache {
       this.#events.forkExtremities(room.roomNid),
     ])
     const state = new StateMap<StateEntry>()
+    const turns = new Turns()
     for (const row of rows) {
+      await turns.rest()
       const content = contentOf(row, version, row.redactedBy !== undefined)
       state.set(row.type, row.stateKey, {
         stateKeyNid: row.stateKeyNid,

@@ -121,8 +121,18 @@ const membershipChanges = sql<ChangeColumns>(
 const currentOf = sql<{ room_nid: number; type: string; state_key: string; event_nid: number }>(
   'sync.currentOf',
   `SELECT c.room_nid, k.type, k.state_key, c.event_nid FROM current_state_events c JOIN state_keys k USING (state_key_nid)
-   WHERE c.room_nid = ANY($1::bigint[]) AND ($2::bool OR k.type <> 'm.room.member')`,
+   WHERE c.room_nid = ANY($1::bigint[]) AND k.type <> 'm.room.member'`,
 )
+const currentPage = sql<{ room_nid: number; type: string; state_key: string; event_nid: number; state_key_nid: number }>(
+  'sync.currentPage',
+  `SELECT c.room_nid, k.type, k.state_key, c.event_nid, c.state_key_nid FROM (
+     SELECT room_nid, state_key_nid, event_nid FROM current_state_events
+     WHERE room_nid = ANY($1::bigint[]) AND (room_nid, state_key_nid) > ($2::bigint, $3::bigint)
+     ORDER BY room_nid, state_key_nid LIMIT $4) c JOIN state_keys k USING (state_key_nid)
+   ORDER BY c.room_nid, c.state_key_nid`,
+)
+/** Rows of a page: some 10 ms of the event loop. */
+const STATE_PAGE = 4000
 const currentAt = sql<{ room_nid: number; type: string; state_key: string; event_nid: number }>(
   'sync.currentAt',
   `SELECT w.room_nid, k.type, k.state_key, c.event_nid
@@ -231,10 +241,21 @@ export class SyncReader {
     return (await this.#db.query(membershipChanges, [userId, since, until])).map(toChange)
   }
 
-  /** The current state of whole rooms, with or without members. */
+  /**
+   * The current state of whole rooms, with or without members. A state of very many entries is read page by page: what changes
+   * meanwhile is in it or not, and in the deltas that are read afterwards.
+   */
   async currentOf(roomNids: readonly number[], withMembers: boolean): Promise<StateNidRow[]> {
     if (roomNids.length === 0) return []
-    return (await this.#db.query(currentOf, [roomNids, withMembers])).map(toStateNid)
+    if (!withMembers) return (await this.#db.query(currentOf, [roomNids])).map(toStateNid)
+    const found: StateNidRow[] = []
+    for (let after = [0, 0]; ; ) {
+      const page = await this.#db.query(currentPage, [roomNids, ...after, STATE_PAGE])
+      for (const row of page) found.push(toStateNid(row))
+      const last = page.at(-1)
+      if (last === undefined || page.length < STATE_PAGE) return found
+      after = [last.room_nid, last.state_key_nid]
+    }
   }
 
   /** The current state at single keys. */

@@ -10,6 +10,9 @@ export interface EventSource {
 
 /** How many redactions are remembered for events that are being loaded while they arrive. */
 const REMEMBERED_REDACTIONS = 2000
+/** Events that are loaded and written down in one turn: the state of a room of 20,000 members must not hold up everybody else. */
+const EVENTS_A_TURN = 1000
+const LOOKS_A_TURN = 4000
 
 interface Redaction {
   readonly nid: number
@@ -58,20 +61,24 @@ export class EventStore {
     ring?.redact(redaction)
   }
 
-  /** The events of these nids, in one statement for those that are not here. What does not exist is left out. */
+  /** The events of these nids, in one statement for each thousand that are not here. What does not exist is left out. */
   async load(nids: Iterable<number>): Promise<Map<number, TimelineEvent>> {
     const found = new Map<number, TimelineEvent>()
     const missing: number[] = []
+    let looked = 0
     for (const nid of nids) {
       const event = this.get(nid)
       if (event?.complete) found.set(nid, event)
       else missing.push(nid)
+      if (++looked % LOOKS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
     }
-    if (missing.length === 0) return found
-    for (const row of await this.#source.eventsByNids(missing)) {
-      const event = this.fromRow(row)
-      this.add(event)
-      found.set(row.eventNid, event)
+    for (let from = 0; from < missing.length; from += EVENTS_A_TURN) {
+      for (const row of await this.#source.eventsByNids(missing.slice(from, from + EVENTS_A_TURN))) {
+        const event = this.fromRow(row)
+        if (missing.length > EVENTS_A_TURN) event.prepare()
+        this.add(event)
+        found.set(row.eventNid, event)
+      }
     }
     return found
   }

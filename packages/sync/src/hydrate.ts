@@ -16,6 +16,8 @@ export const DEFAULT_TIMELINE_LIMIT = 10
 export const MAX_TIMELINE_LIMIT = 1000
 /** Receipts of one room that an initial sync shows at most, the newest. */
 const MAX_RECEIPTS = 1000
+/** Entries of states above which an answer is put together in several turns of the event loop: each step takes milliseconds. */
+const LARGE_STATE = 2000
 
 export interface HydrateDeps {
   readonly reader: SyncReader
@@ -177,8 +179,10 @@ async function readState(works: readonly RoomWork[], shown: readonly RoomWork[],
   const keys = keysToRead(works, scope, memberEvents)
   const memberChanges = new Map(shown.map((work) => [work.roomNid, work.feed?.memberChanges]))
   const [wholeRows, keyRows] = await Promise.all([deps.reader.currentOf(whole, !lazy), deps.reader.currentAt(keys)])
+  const large = wholeRows.length > LARGE_STATE
   keep(wholeRows)
   keep(keyRows)
+  if (large) await turn()
   for (const work of shown) {
     const changes = memberChanges.get(work.roomNid)
     if (work.feed === undefined || changes === undefined) continue
@@ -200,8 +204,15 @@ async function readState(works: readonly RoomWork[], shown: readonly RoomWork[],
   }
   for (const work of cold) work.deltas = deltas.get(work.roomNid) ?? []
   await hideUnseen(shown.filter(hidesFrom), scope, current, deps)
+  if (large) await turn()
   const taking = takeState(works, scope, current, deps)
   if (taking !== undefined) await taking
+  if (large) await turn()
+}
+
+/** Lets others on the event loop go first. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 /** Takes away what the user was not meant to see of stretches that reach beyond the membership. */

@@ -131,6 +131,11 @@ export class TimelineEvent {
     return this.#text
   }
 
+  /** Makes the text ahead, so that an answer of very many events has only to put texts together. */
+  prepare(): void {
+    this.#text ??= this.#splice(undefined, undefined)
+  }
+
   #splice(txnId: string | undefined, relations: string | undefined): string {
     const { eventId, type } = this.facts
     const json = this.json

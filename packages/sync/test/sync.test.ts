@@ -70,6 +70,28 @@ describe('initial sync', () => {
   })
 })
 
+describe('a room of very many members', () => {
+  test('is shown whole, from the table and from memory, though it is read in parts', async () => {
+    const members = Array.from({ length: 4200 }, (_, i) => `@crowd-${i}:test`)
+    const room = await world.rooms.room('@crowd:test')
+    await room.join(...members)
+    await room.member('@crowd-7:test', 'leave')
+    await room.message('@crowd:test', 'hello')
+    await world.settle()
+    const device = await world.device(process, '@crowd:test')
+    const shown = async () => {
+      const joined = (await device.peek()).rooms?.join?.[room.roomId]
+      expect(joined?.summary).toMatchObject({ 'm.joined_member_count': 4200 })
+      const all = [...(joined?.state.events ?? []), ...(joined?.timeline.events ?? [])].filter((event) => event.type === 'm.room.member')
+      return new Map(all.map((event) => [event.state_key, event.content.membership]))
+    }
+    for (const answer of [await shown(), await shown()]) {
+      expect(answer.size).toBe(4201)
+      expect(members.filter((userId) => answer.get(userId) !== (userId === '@crowd-7:test' ? 'leave' : 'join'))).toEqual([])
+    }
+  })
+})
+
 describe('incremental sync', () => {
   test('wakes a waiting request with the new event, and executes no statement for it', async () => {
     const room = await world.rooms.room('@wake-a:test')
