@@ -68,7 +68,7 @@ export interface PreparedEvent {
 /**
  * Judges a proposal by the head's current state, builds and signs the event, and moves the head on. Reads nothing and waits
  * for nothing: the caller has put numbers at hand.
- * @throws MatrixError M_FORBIDDEN when event auth refuses, M_BAD_JSON and M_TOO_LARGE from building
+ * @throws MatrixError M_FORBIDDEN and M_BAD_JSON when event auth refuses, M_BAD_JSON and M_TOO_LARGE from building
  * @throws NotPrepared before anything was changed
  */
 export function appendEvent(
@@ -170,7 +170,13 @@ function redactInState(head: RoomHead, { key, eventNid }: NonNullable<Proposal['
   head.setState({ ...entry, content: keptContent(entry.type, redactContent(entry.type, entry.content, head.version)) })
 }
 
+/** Rules that ask whether power levels have their form, and not who sends them. */
+const FORM_RULES: ReadonlySet<string> = new Set(['auth.10.levels', 'auth.10.maps', 'auth.10.users', 'auth.10.4'])
+
 /** What a client is told when event auth refuses. Spec: client-server API, the 403 of the endpoints that send events. */
 export function refusal(verdict: Rejection): MatrixError {
-  return new MatrixError('M_FORBIDDEN', verdict.reason.charAt(0).toUpperCase() + verdict.reason.slice(1))
+  return new MatrixError(
+    FORM_RULES.has(verdict.rule) ? 'M_BAD_JSON' : 'M_FORBIDDEN',
+    verdict.reason.charAt(0).toUpperCase() + verdict.reason.slice(1),
+  )
 }

@@ -55,7 +55,7 @@ export class Memberships {
 
   /**
    * Joins a room that this server is in. Joining again changes nothing.
-   * @throws MatrixError M_FORBIDDEN, M_NOT_FOUND, M_UNABLE_TO_AUTHORISE_JOIN
+   * @throws MatrixError M_FORBIDDEN, M_NOT_FOUND, M_UNABLE_TO_AUTHORISE_JOIN, M_UNABLE_TO_GRANT_JOIN
    */
   async join(userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<string> {
     const profile = await this.#o.profiles.memberProfile(userId)
@@ -91,7 +91,8 @@ export class Memberships {
   /**
    * Sets member state as a client wrote it, by the same rules as the endpoints for each change.
    * Spec: client-server API, PUT rooms/{roomId}/state/m.room.member/{stateKey}.
-   * @throws MatrixError M_BAD_JSON, M_FORBIDDEN, M_NOT_FOUND, M_INVITE_BLOCKED, M_LIMIT_EXCEEDED, M_UNABLE_TO_AUTHORISE_JOIN
+   * @throws MatrixError M_BAD_JSON, M_FORBIDDEN, M_NOT_FOUND, M_INVITE_BLOCKED, M_LIMIT_EXCEEDED, M_UNABLE_TO_AUTHORISE_JOIN,
+   *   M_UNABLE_TO_GRANT_JOIN
    */
   async putState(sender: string, userId: string, roomId: string, given: JsonObject): Promise<string> {
     if (parseUserId(userId) === undefined) throw new MatrixError('M_BAD_JSON', 'The state key of m.room.member must be a user id')
@@ -138,17 +139,17 @@ export class Memberships {
   async ban(sender: string, userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<void> {
     await this.#set('ban', sender, userId, roomId, (head) => {
       // Banning again changes nothing, but only who may ban learns so.
-      const levels = head.powerLevels
-      const may = levels !== undefined && head.membership(sender) === 'join' && levels.userLevel(sender) >= levels.ban
-      if (may && head.membership(userId) === 'ban') return undefined
+      if (head.membership(userId) === 'ban' && mayBan(head, sender)) return undefined
       return memberContent('ban', {}, { reason: options.reason })
     })
   }
 
-  /** @throws MatrixError M_FORBIDDEN, also when the user is not banned */
+  /** @throws MatrixError M_FORBIDDEN, M_BAD_STATE when the user is not banned */
   async unban(sender: string, userId: string, roomId: string, options: { reason?: string | undefined } = {}): Promise<void> {
     await this.#set('unban', sender, userId, roomId, (head) => {
-      if (head.membership(userId) !== 'ban') throw new MatrixError('M_FORBIDDEN', 'The user is not banned')
+      // Spec: client-server API, "Other error codes". Who may not unban is told that alone.
+      if (head.membership(userId) !== 'ban' && mayBan(head, sender)) throw new MatrixError('M_BAD_STATE', 'The user is not banned')
+      if (head.membership(userId) !== 'ban') throw new MatrixError('M_FORBIDDEN', 'Your power level does not suffice to undo bans')
       return memberContent('leave', {}, { reason: options.reason })
     })
   }
@@ -220,17 +221,21 @@ export class Memberships {
       rule = { allow: (content && ownArray(content, 'allow')) ?? [], authorisers: this.#inviters(head) }
     })
     if (rule === undefined) return undefined
+    let [asked, known] = [false, false]
     for (const condition of rule.allow) {
       if (!isJsonObject(condition) || own(condition, 'type') !== 'm.room_membership') continue
       const allowedRoom = ownString(condition, 'room_id')
-      const room = allowedRoom === undefined ? undefined : await this.#o.rooms.byRoomId(allowedRoom)
-      const row = room && (await this.#o.memberships.membership(room.roomNid, userId))
-      if (row?.membership !== 'join') continue
+      if (allowedRoom === undefined) continue
+      asked = true
+      const room = await this.#o.rooms.byRoomId(allowedRoom)
+      if (room === undefined) continue
+      known = true
+      if ((await this.#o.memberships.membership(room.roomNid, userId))?.membership !== 'join') continue
       const authoriser = rule.authorisers[0]
-      if (authoriser === undefined)
-        throw new MatrixError('M_UNABLE_TO_AUTHORISE_JOIN', 'Nobody of this server in the room may invite', { status: 400 })
+      if (authoriser === undefined) throw new MatrixError('M_UNABLE_TO_GRANT_JOIN', 'Nobody of this server in the room may invite')
       return authoriser
     }
+    if (asked && !known) throw new MatrixError('M_UNABLE_TO_AUTHORISE_JOIN', 'This server knows none of the rooms whose members may join')
     throw new MatrixError('M_FORBIDDEN', 'You are in none of the rooms whose members may join')
   }
 
@@ -245,6 +250,11 @@ export class Memberships {
     }
     return []
   }
+}
+
+function mayBan(head: RoomHead, userId: string): boolean {
+  const levels = head.powerLevels
+  return levels !== undefined && head.membership(userId) === 'join' && levels.userLevel(userId) >= levels.ban
 }
 
 /** The content of a member event. */

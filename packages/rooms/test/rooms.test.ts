@@ -219,7 +219,8 @@ describe('membership', () => {
     await expect(rig.memberships.invite(alice, bob, roomId)).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
     await rig.memberships.forget(bob, roomId)
     await rig.memberships.unban(alice, bob, roomId)
-    await expect(rig.memberships.unban(alice, bob, roomId)).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
+    await expect(rig.memberships.unban(alice, bob, roomId)).rejects.toMatchObject({ errcode: 'M_BAD_STATE', status: 403 })
+    await expect(rig.memberships.unban(bob, alice, roomId)).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
   })
 
   test('who left reads up to the departure, also when banned later, and nothing after forgetting the room', async () => {

@@ -134,7 +134,7 @@ describe.each(stableRoomVersions)('room version %s', (room_version) => {
     const other = await rig.room(alice, { room_version, initial_state: joinRules(rule), power_level_content_override: { invite: 50 } })
     await rig.memberships.join(bob, other)
     await rig.memberships.leave(alice, other)
-    await expect(rig.memberships.join(carol, other)).rejects.toMatchObject({ errcode: 'M_UNABLE_TO_AUTHORISE_JOIN', status: 400 })
+    await expect(rig.memberships.join(carol, other)).rejects.toMatchObject({ errcode: 'M_UNABLE_TO_GRANT_JOIN', status: 400 })
   })
 
   test('redactions through either endpoint take effect, and `redacts` stands where the version has it', async () => {
@@ -193,7 +193,7 @@ describe.each(stableRoomVersions)('room version %s', (room_version) => {
     if (version.powerLevelForm === 'integer') {
       await expect(create).rejects.toMatchObject({ errcode: 'M_BAD_JSON' })
       const roomId = await rig.room(alice, { room_version })
-      return expect(rig.set(alice, roomId, 'm.room.power_levels', strings)).rejects.toMatchObject(forbidden)
+      return expect(rig.set(alice, roomId, 'm.room.power_levels', strings)).rejects.toMatchObject({ errcode: 'M_BAD_JSON', status: 400 })
     }
     const roomId = await create
     await rig.memberships.join(bob, roomId)

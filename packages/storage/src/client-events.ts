@@ -36,7 +36,7 @@ const STORED = { maxDepth: 1000, allowLoneSurrogates: true }
 
 /**
  * The event as a client sees it: its stored text with id and `unsigned` spliced in; pruned and with `redacted_because` where a
- * redaction took effect. Parses nothing but what was redacted or replaced.
+ * redaction took effect. Parses nothing but redactions, and what was redacted or replaced.
  * Spec: client-server API, "Room event format", "Redactions".
  */
 export function clientEvent(row: ClientEventRow, quoted: QuotedEvents, version: RoomVersion, options: ClientEventOptions = {}): string {
@@ -49,12 +49,13 @@ export function clientEvent(row: ClientEventRow, quoted: QuotedEvents, version: 
   }
   if (replaced !== undefined) unsigned.push(`"replaces_state":${quoteJson(replaced.eventId)}`)
   if (redaction !== undefined) {
-    const because = clientEventText(redaction.json, { eventId: redaction.eventId, roomId: options.roomId })
+    const because = clientEventText(withRedacts(redaction.json), { eventId: redaction.eventId, roomId: options.roomId })
     unsigned.push(`"redacted_because":${because}`)
   }
   if (options.relations !== undefined) unsigned.push(`"m.relations":${options.relations}`)
   if (options.transactionId !== undefined) unsigned.push(`"transaction_id":${quoteJson(options.transactionId)}`)
-  return clientEventText(redaction === undefined ? row.json : prunedJson(row, version), {
+  const json = redaction === undefined ? row.json : prunedJson(row, version)
+  return clientEventText(row.type === 'm.room.redaction' ? withRedacts(json) : json, {
     eventId: row.eventId,
     roomId: options.roomId,
     unsignedJson: unsigned.length === 0 ? undefined : `{${unsigned.join(',')}}`,
@@ -73,6 +74,21 @@ export function prunedJson(row: Pick<ClientEventRow, 'json' | 'type'>, version: 
   const { redacts: _redacts, ...kept } = parseJsonObject(row.json, STORED)
   const content = own(kept, 'content')
   return canonicalJson({ ...kept, content: isJsonObject(content) ? redactContent(row.type, content, version) : {} })
+}
+
+/**
+ * A redaction with `redacts` both where room versions before 11 have it and where later ones do, as clients of either kind look
+ * for it. Spec: room version 11, "Moving the `redacts` property".
+ */
+export function withRedacts(json: string): string {
+  const event = parseJsonObject(json, STORED)
+  const content = own(event, 'content')
+  const top = own(event, 'redacts')
+  const inner = isJsonObject(content) ? own(content, 'redacts') : undefined
+  if (isJsonObject(content) && typeof top === 'string' && inner === undefined) {
+    return canonicalJson({ ...event, content: { ...content, redacts: top } })
+  }
+  return typeof inner === 'string' && top === undefined ? canonicalJson({ ...event, redacts: inner }) : json
 }
 
 /** Loads what the events quote, in at most one statement, and shows them in the order given. */

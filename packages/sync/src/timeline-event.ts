@@ -8,7 +8,7 @@ import {
   quoteJson,
   type RoomVersion,
 } from '@weft/matrix'
-import { contentOf, prunedJson } from '@weft/storage'
+import { contentOf, prunedJson, withRedacts } from '@weft/storage'
 
 /** The facts of an event that /sync decides by. */
 export interface EventFacts {
@@ -158,19 +158,4 @@ export class TimelineEvent {
     else if (type === 'm.room.redaction') shown = withRedacts(json)
     return clientEventText(shown, { eventId, unsignedJson: unsigned.length === 0 ? undefined : `{${unsigned.join(',')}}` })
   }
-}
-
-/**
- * A redaction with `redacts` both where room versions before 11 have it and where later ones do, as clients of either kind look
- * for it. Spec: room version 11, "Moving the `redacts` property".
- */
-export function withRedacts(json: string): string {
-  const event = parseJsonObject(json, STORED)
-  const content = own(event, 'content')
-  const top = own(event, 'redacts')
-  const inner = isJsonObject(content) ? own(content, 'redacts') : undefined
-  if (isJsonObject(content) && typeof top === 'string' && inner === undefined) {
-    return canonicalJson({ ...event, content: { ...content, redacts: top } })
-  }
-  return typeof inner === 'string' && top === undefined ? canonicalJson({ ...event, redacts: inner }) : json
 }
