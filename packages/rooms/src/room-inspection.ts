@@ -41,7 +41,7 @@ const SHOWN = [
 ] as const
 
 /**
- * Looks at a room in the tables, beside a running server or without one. Reads each of its events: a second for some 200,000.
+ * Looks at a room in the tables, beside a running server or without one. Reads each of its events: a second or two for 200,000.
  * @param name a room id, or an alias of this server
  * @returns undefined where there is no such room
  */
