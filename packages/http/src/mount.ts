@@ -12,7 +12,7 @@ import type { PathMatch } from './matcher.ts'
 import { AnswerCounts, type HttpLog, type HttpMetrics } from './observe.ts'
 import type { RateLimiter } from './rate-limit.ts'
 import { isRawBody, type Registry } from './registry.ts'
-import { EndpointRequest } from './request.ts'
+import { EndpointRequest, WaitingRequests } from './request.ts'
 import { queryReader, validateBody } from './validate.ts'
 
 /** What requests are answered with. */
@@ -79,9 +79,11 @@ class Mount {
   readonly #isUnavailable: UnavailableTest
   readonly #answers = new AnswerCounts()
   readonly #ids = new RequestIds()
+  readonly #waiting: WaitingRequests
 
   constructor(options: MountOptions) {
     this.#options = options
+    this.#waiting = new WaitingRequests(options.draining)
     this.#edge = new Edge(options.edge)
     this.#inFlight = options.inFlight ?? new InFlight(DEFAULT_MAX_IN_FLIGHT)
     this.#bodies = new BodyBudget(options.maxBodyBytesHeld ?? DEFAULT_BODY_BYTES_HELD)
@@ -135,7 +137,7 @@ class Mount {
     if (endpoint.rateLimit !== undefined) await rateLimiter.check(endpoint.rateLimit, { ip: exchange.ip, requester })
     const query = route.readQuery === undefined ? NO_QUERY : route.readQuery(exchange.query)
     const body = endpoint.body === undefined ? undefined : await this.#readBody(endpoint, exchange.request)
-    const info = new EndpointRequest({
+    const facts = {
       requestId: exchange.requestId,
       ip: exchange.ip,
       userAgent: exchange.userAgent,
@@ -143,7 +145,8 @@ class Mount {
       method: endpoint.method as Method,
       draining: exchange.noWait ? NO_WAIT : draining,
       raw: exchange.request,
-    })
+    }
+    const info = new EndpointRequest(facts, this.#waiting)
     exchange.begin(info)
     return await endpoint.handler({ ctx: route.ctx, params, query, requester, body, request: info })
   }

@@ -10,11 +10,12 @@ export class EndpointRequest implements RequestInfo {
   readonly method: Method
   readonly draining: AbortSignal
   readonly raw: IncomingMessage
+  readonly #waiting: WaitingRequests
   #abort: AbortController | undefined
   #gone = false
-  #onDrain: (() => void) | undefined
 
-  constructor(facts: Omit<RequestInfo, 'signal'>) {
+  constructor(facts: Omit<RequestInfo, 'signal'>, waiting: WaitingRequests) {
+    this.#waiting = waiting
     this.requestId = facts.requestId
     this.ip = facts.ip
     this.userAgent = facts.userAgent
@@ -29,10 +30,7 @@ export class EndpointRequest implements RequestInfo {
       const abort = new AbortController()
       this.#abort = abort
       if (this.#gone || this.draining.aborted) abort.abort()
-      else {
-        this.#onDrain = () => abort.abort()
-        this.draining.addEventListener('abort', this.#onDrain, { once: true })
-      }
+      else this.#waiting.add(abort)
     }
     return this.#abort.signal
   }
@@ -44,9 +42,32 @@ export class EndpointRequest implements RequestInfo {
 
   /** The exchange is over. @param answered false when the client left before its answer */
   finish(answered: boolean): void {
-    if (this.#onDrain !== undefined) this.draining.removeEventListener('abort', this.#onDrain)
+    if (this.#abort !== undefined) this.#waiting.delete(this.#abort)
     if (answered) return
     this.#gone = true
     this.#abort?.abort()
+  }
+}
+
+/**
+ * What ends when the process drains. A set beside one listener: an event target looks through all its listeners to remove one, and thousands
+ * of long polls come and go.
+ */
+export class WaitingRequests {
+  readonly #aborts = new Set<AbortController>()
+
+  constructor(draining: AbortSignal) {
+    draining.addEventListener('abort', () => {
+      for (const abort of this.#aborts) abort.abort()
+      this.#aborts.clear()
+    })
+  }
+
+  add(abort: AbortController): void {
+    this.#aborts.add(abort)
+  }
+
+  delete(abort: AbortController): void {
+    this.#aborts.delete(abort)
   }
 }

@@ -12,7 +12,7 @@ const entriesPerRead = 64
 const retryMs = 200
 /**
  * A follower that nobody waits for reads so often: an entry at a time costs a process 0.4 ms each, which under 40 events a second for
- * others is more than 1 % of a core.
+ * others is more than 1 % of a core, and falls into the moment when the processes that somebody waits for need the machine.
  */
 const restMs = 100
 /** After so many empty answers (some 2 s, where a heartbeat comes each second) the reader looks whether its place is still there. */
@@ -222,17 +222,16 @@ class RedisReader {
 
   /**
    * Reads until the connection breaks, or for a while nothing came (which may mean that the ids began anew). While the follower is
-   * calm it rests between two reads; the read after a rest takes what is there and does not wait for more.
+   * calm it rests before each read, which takes what is there and does not wait for more.
    */
   async #readOn(signal: AbortSignal): Promise<void> {
     let quiet = 0
     while (!signal.aborted) {
+      if (this.#follower.isCalm?.() === true) await this.#resting()
       const entries = await this.#read(this.#rest === undefined)
       this.#awake()
-      if (entries > 0) {
-        quiet = 0
-        if (this.#follower.isCalm?.() === true) await this.#resting()
-      } else if (++quiet >= quietReads) return
+      quiet = entries > 0 ? 0 : quiet + 1
+      if (quiet >= quietReads) return
     }
   }
 

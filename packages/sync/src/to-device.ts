@@ -17,17 +17,28 @@ export interface ToDevicePage {
  * Spec: client-server API, "Send-to-Device messaging", "Server behaviour".
  */
 export function loadToDevice(view: UserView, scope: SyncScope, reader: SyncReader): ToDevicePage | Promise<ToDevicePage> {
-  const { deviceId, since, now } = scope
-  const nothing = { messages: [], position: Math.max(now.toDevice, since?.toDevice ?? 0) }
-  if (deviceId === undefined) return nothing
+  const { deviceId } = scope
+  const { clear, read } = inboxWork(view, scope)
+  if (deviceId === undefined || (!clear && !read)) return { messages: [], position: inboxPosition(scope) }
+  return readPage(view, scope, deviceId, scope.since?.toDevice ?? 0, clear, read, reader)
+}
+
+/** What PostgreSQL is needed for: to delete what the device has, to read what it has not. */
+export function inboxWork(view: UserView, { deviceId, since }: SyncScope): { readonly clear: boolean; readonly read: boolean } {
+  if (deviceId === undefined) return { clear: false, read: false }
   const inbox = view.inbox(deviceId)
   const from = since?.toDevice ?? 0
   // Up to the beginning nothing is to be deleted: whatever is there will be delivered from here.
   if (from === 0 && inbox.cleared < 0) inbox.cleared = 0
-  const clear = since !== undefined && from > inbox.cleared && (inbox.cleared < 0 || inbox.delivered > inbox.cleared)
-  const read = from < view.floor.toDevice || inbox.newest > from
-  if (!clear && !read) return nothing
-  return readPage(view, scope, deviceId, from, clear, read, reader)
+  return {
+    clear: since !== undefined && from > inbox.cleared && (inbox.cleared < 0 || inbox.delivered > inbox.cleared),
+    read: from < view.floor.toDevice || inbox.newest > from,
+  }
+}
+
+/** Where the device stands once there is nothing for it. */
+export function inboxPosition({ since, now }: SyncScope): number {
+  return Math.max(now.toDevice, since?.toDevice ?? 0)
 }
 
 async function readPage(

@@ -157,6 +157,17 @@ export class UserView {
     return found.sort((a, b) => a.position - b.position)
   }
 
+  /** True when the view goes back to `since` and nothing came after it, inboxes aside. */
+  isQuietSince(since: Positions): boolean {
+    const { floor } = this
+    return (
+      since.events >= Math.max(floor.events, this.recentEvents.newest) &&
+      since.receipts >= Math.max(floor.receipts, this.recentReceipts.newest) &&
+      since.typing >= Math.max(floor.typing, this.recentTyping.newest) &&
+      since.accountData >= Math.max(floor.accountData, this.newestAccountData)
+    )
+  }
+
   inbox(deviceId: string): DeviceInbox {
     let inbox = this.inboxes.get(deviceId)
     if (inbox === undefined) {
