@@ -119,7 +119,11 @@ export class ReceiveRig {
   /** The current state in the table. */
   async current(roomId: string): Promise<Record<string, string>> {
     const room = await this.rooms.rooms.byRoomId(roomId)
-    return named((await this.rooms.state.current(room?.roomNid ?? 0)).map((row) => [row.type, row.stateKey, row.eventId]))
+    const entries: Array<[type: string, stateKey: string, eventId: string]> = []
+    for await (const page of this.rooms.state.current(room?.roomNid ?? 0)) {
+      for (const row of page) entries.push([row.type, row.stateKey, row.eventId])
+    }
+    return named(entries)
   }
 
   /** The current state and extremities in memory. */

@@ -21,6 +21,21 @@ async function collect(parts: AsyncIterable<string>): Promise<Array<Record<strin
   return all
 }
 
+test('a room of very many members is read whole into memory, though page by page', async () => {
+  const roomId = await rig.room(alice, { preset: 'public_chat' })
+  const members = Array.from({ length: 2100 }, (_, i) => `@crowd${i}:weft.test`)
+  for (let i = 0; i < members.length; i += 100)
+    await Promise.all(members.slice(i, i + 100).map((userId) => rig.memberships.join(userId, roomId)))
+  const entries = async () =>
+    [...(await rig.heads.get(roomId)).entries()].map(([type, key, { eventId }]) => `${type}|${key}|${eventId}`).sort()
+  const before = await entries()
+  rig.heads.clear()
+  const after = await entries()
+  expect(after.length).toBeGreaterThan(2100)
+  expect(after).toEqual(before)
+  await rig.text(members[2099] as string, roomId, 'hello')
+})
+
 describe.each(['10', '11', '12'])('a room of version %s', (room_version) => {
   test('is created, talked in, joined and left', async () => {
     const roomId = await rig.room(alice, { room_version, preset: 'public_chat', name: 'Loom', topic: 'Threads', invite: [carol] })

@@ -50,8 +50,10 @@ const current = sql<CurrentColumns>(
   'state.current',
   `SELECT c.state_key_nid, k.type, k.state_key, c.event_nid, e.event_id, e.sender, e.json, e.redacted_by, e.auth_depth
    FROM current_state_events c JOIN state_keys k USING (state_key_nid) JOIN events e ON e.event_nid = c.event_nid
-   WHERE c.room_nid = $1`,
+   WHERE c.room_nid = $1 AND c.state_key_nid > $2 ORDER BY c.state_key_nid LIMIT $3`,
 )
+/** Entries of a page: with their events some 10 ms of the event loop. */
+const PAGE = 2000
 const currentNids = sql<{ state_key_nid: number; event_nid: number }>(
   'state.currentNids',
   'SELECT state_key_nid, event_nid FROM current_state_events WHERE room_nid = $1',
@@ -136,9 +138,14 @@ export class StateReader {
     this.#db = db
   }
 
-  /** The whole current state. */
-  async current(roomNid: number): Promise<StateEntryRow[]> {
-    return (await this.#db.query(current, [roomNid])).map(toEntry)
+  /** The whole current state, in pages. Whoever reads it keeps it from changing meanwhile. */
+  async *current(roomNid: number): AsyncGenerator<StateEntryRow[]> {
+    for (let after = 0; ; ) {
+      const page = await this.#db.query(current, [roomNid, after, PAGE])
+      yield page.map(toEntry)
+      if (page.length < PAGE) return
+      after = (page.at(-1) as CurrentColumns).state_key_nid
+    }
   }
 
   /** The whole current state, as numbers only. */
