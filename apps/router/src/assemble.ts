@@ -5,13 +5,18 @@ import { DiscoveredInstances } from './discovered-instances.ts'
 import { httpProbe } from './lost-instances.ts'
 import { CountedRequests } from './metrics.ts'
 import { type EndpointRegistry, RegistryRoutes } from './route.ts'
-import { defaultLimits, Router } from './router.ts'
+import { defaultLimits, Router, type RouterLimits } from './router.ts'
 
 /** Left of the shutdown deadline for closing connections and leaving discovery, in ms. */
 const closingMs = 2_000
 
 /** The router over a discovery that is given to it. */
-export async function composeRouter(context: ProcessContext, registry: EndpointRegistry, discovery: Discovery): Promise<Router> {
+export async function composeRouter(
+  context: ProcessContext,
+  registry: EndpointRegistry,
+  discovery: Discovery,
+  limits: RouterLimits = defaultLimits,
+): Promise<Router> {
   const { config, log, clock, lifecycle, metrics, instance } = context
   if (config.internal_secret === undefined) throw new Error('a router needs `internal_secret`')
   const counted = new CountedRequests(metrics, log)
@@ -19,7 +24,7 @@ export async function composeRouter(context: ProcessContext, registry: EndpointR
     routes: new RegistryRoutes(registry),
     directory: new DiscoveredInstances(discovery),
     secret: config.internal_secret,
-    limits: defaultLimits,
+    limits,
     clock,
     log,
     observer: counted,

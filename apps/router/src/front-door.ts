@@ -10,15 +10,16 @@ export interface Doorkeeper {
   upgradeRefused(): void
 }
 
-/** A public listener. `edge` says whom it believes about clients' addresses. */
+/** A public listener. `edge` says whom it believes about clients' addresses, `headersMs` how long a head may take. */
 export class FrontDoor {
   readonly #server: Server
 
-  constructor(keeper: Doorkeeper, edge: Edge) {
+  constructor(keeper: Doorkeeper, edge: Edge, headersMs: number) {
     // Uploads of many minutes are allowed; a small body has its own limit, and a connection without traffic ends.
     this.#server = createServer({
       requestTimeout: 3_600_000,
-      headersTimeout: 15_000,
+      headersTimeout: headersMs,
+      connectionsCheckingInterval: Math.min(5000, headersMs),
       keepAliveTimeout: 65_000,
       maxHeaderSize: 16 * 1024,
       noDelay: true,

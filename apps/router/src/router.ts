@@ -24,6 +24,8 @@ export interface RouterLimits {
   readonly heldBytes: number
   /** Bodies up to this size with a known length are kept in memory, so that they can be sent again. */
   readonly smallBodyBytes: number
+  /** A request's head that has not arrived after this many ms is answered 408, and its connection closed (R32). */
+  readonly headersMs: number
   /** A small body that has not arrived after this many ms is answered 408. */
   readonly bodyMs: number
   /** Requests at once; each holds a connection to a worker. */
@@ -35,6 +37,7 @@ export const defaultLimits: RouterLimits = {
   heldRequests: 2_000,
   heldBytes: 32 * 1024 * 1024,
   smallBodyBytes: 96 * 1024,
+  headersMs: 15_000,
   bodyMs: 30_000,
   inFlight: 20_000,
 }
@@ -135,6 +138,7 @@ export class Router {
     const door = new FrontDoor(
       { request: (...all) => this.#request(...all), upgradeRefused: () => this.#options.observer.answeredHere(404) },
       edge,
+      this.#options.limits.headersMs,
     )
     const listening = await door.listen(port, host, ipv6Only)
     this.#doors.push(door)
@@ -240,8 +244,8 @@ export class Router {
     } else this.#send(req, res, edge, route, params, undefined)
   }
 
-  #answerHere(req: IncomingMessage, res: ServerResponse, reply: OwnAnswer): void {
-    answer(res, reply, this.#draining)
+  #answerHere(req: IncomingMessage, res: ServerResponse, reply: OwnAnswer, close = this.#draining): void {
+    answer(res, reply, close)
     req.resume()
     this.#options.observer.answeredHere(reply.status)
   }
@@ -333,7 +337,8 @@ export class Router {
     for (const [res, { req, since }] of this.#receiving) {
       if (now - since <= this.#options.limits.bodyMs) break
       this.#receiving.delete(res)
-      this.#answerHere(req, res, { status: 408, errcode: 'M_UNKNOWN', error: 'The request body took too long to arrive' })
+      // Closed, since the rest of the body could take as long again.
+      this.#answerHere(req, res, { status: 408, errcode: 'M_UNKNOWN', error: 'The request body took too long to arrive' }, true)
     }
     if (this.#sweeps % lostCheckEvery === 0) this.#lost.check(this.#book.all())
     for (const instance of this.#book.replacedWriters()) {

@@ -28,7 +28,7 @@ export interface ClusterProcessOptions {
 
 /** Lines that are kept for questions asked late. */
 const KEPT_LINES = 20_000
-const START_MS = 60_000
+const START_MS = 180_000
 
 /** One OS process of a cluster, with what it writes to its log. Any signal may be sent to it, and it can be started again. */
 export class ClusterProcess {

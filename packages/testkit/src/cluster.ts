@@ -81,6 +81,7 @@ export class TestCluster implements AsyncDisposable {
     const ports: number[] = []
     for (let i = 0; i < (layout === 'single' ? 1 : (options.routers ?? 1)); i++) ports.push(await freePort())
     const configPath = join(folder, 'homeserver.yaml')
+    const settings = Object.entries(options.settings ?? {})
     await writeFile(join(folder, 'signing.key'), formatSigningKeyFile([{ keyId: 'ed25519:test', seed: randomBytes(32) }]))
     const text = renderTryOutConfig({
       serverName: SERVER_NAME,
@@ -92,11 +93,18 @@ export class TestCluster implements AsyncDisposable {
         database: { url: connectionUrl(database.connection) },
         ...(redis === undefined ? {} : { redis: { enabled: true, url: redis.url } }),
         log: { level: 'info', format: 'json' },
-        ...options.settings,
+        ...Object.fromEntries(settings.filter(([key]) => !isLimit(key))),
       },
     })
     // Every rc_ line of the generated file switches a limit off; without them the defaults hold.
-    await writeFile(configPath, options.rateLimits ? withoutLimits(text) : text)
+    const limits = settings.filter(([key]) => isLimit(key))
+    const base = options.rateLimits
+      ? without(text, ['rc_\\w+'])
+      : without(
+          text,
+          limits.map(([key]) => key),
+        )
+    await writeFile(configPath, base + limits.map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`).join(''))
     const make = (of: ClusterClass, index: number, port = 0): ClusterProcess =>
       new ClusterProcess({
         class: of,
@@ -214,6 +222,10 @@ function epochOf(process: ClusterProcess): number {
   return line === undefined ? 0 : Number(line.epoch)
 }
 
-function withoutLimits(text: string): string {
-  return text.replaceAll(/^rc_.*\n( .*\n)*/gm, '')
+function isLimit(key: string): boolean {
+  return key.startsWith('rc_')
+}
+
+function without(text: string, keys: readonly string[]): string {
+  return keys.length === 0 ? text : text.replaceAll(new RegExp(`^(${keys.join('|')}):.*\n( .*\n)*`, 'gm'), '')
 }
