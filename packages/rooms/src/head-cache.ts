@@ -27,6 +27,14 @@ export class HeadCache {
   readonly #sizes = new Map<string, number>()
   readonly #loading = new Map<string, Promise<RoomHead>>()
   readonly #draining = new Map<string, { head: RoomHead; wake: Array<() => void> }>()
+  /**
+   * Heads that are out of the cache and may be in somebody's hands, who waits for something else: they come back before the room is read
+   * again, since of two heads of a room one would not know the other's events.
+   */
+  readonly #evicted = new Map<string, WeakRef<RoomHead>>()
+  readonly #collected = new FinalizationRegistry<string>((roomId) => {
+    if (this.#evicted.get(roomId)?.deref() === undefined) this.#evicted.delete(roomId)
+  })
   #bytes = 0
   #loads = 0
 
@@ -41,15 +49,15 @@ export class HeadCache {
   /** The head if it is in memory. */
   cached(roomId: string): RoomHead | undefined {
     const head = this.#heads.get(roomId)
-    if (head === undefined) return undefined
+    if (head === undefined) return this.#returned(roomId)
     this.#heads.delete(roomId)
     this.#heads.set(roomId, head)
     return head
   }
 
-  /** The same for who only looks: it does not count as a use. */
+  /** The head as long as somebody may have it, for who only looks: it does not count as a use. */
   peek(roomId: string): RoomHead | undefined {
-    return this.#heads.get(roomId)
+    return this.#heads.get(roomId) ?? this.#evicted.get(roomId)?.deref()
   }
 
   /** True while what was built on a dropped head of the room is under way. */
@@ -76,6 +84,7 @@ export class HeadCache {
     const bytes = head.bytes
     this.#heads.delete(head.roomId)
     this.#heads.set(head.roomId, head)
+    this.#evicted.delete(head.roomId)
     this.#sizes.set(head.roomId, bytes)
     this.#bytes += bytes - before
     if (this.#bytes > this.#maxBytes) this.#evict()
@@ -84,8 +93,9 @@ export class HeadCache {
   /** Drops a head after a failed commit. The next load waits until nothing built on it is under way. */
   drop(head: RoomHead): void {
     head.stale = true
-    if (this.#heads.get(head.roomId) !== head) return
+    if (this.peek(head.roomId) !== head) return
     this.#forget(head.roomId)
+    this.#evicted.delete(head.roomId)
     if (head.pending > 0) this.#draining.set(head.roomId, { head, wake: [] })
   }
 
@@ -102,7 +112,10 @@ export class HeadCache {
 
   /** Forgets everything: a new writer starts with empty caches. */
   clear(): void {
-    for (const head of [...this.#heads.values()]) this.drop(head)
+    for (const roomId of [...this.#heads.keys(), ...this.#evicted.keys()]) {
+      const head = this.peek(roomId)
+      if (head !== undefined) this.drop(head)
+    }
   }
 
   get figures(): HeadCacheFigures {
@@ -149,6 +162,12 @@ export class HeadCache {
     return head
   }
 
+  #returned(roomId: string): RoomHead | undefined {
+    const head = this.#evicted.get(roomId)?.deref()
+    if (head !== undefined) this.keep(head)
+    return head
+  }
+
   /** Read page by page and in turns: that of a room of 20,000 members takes 100 ms in all. */
   async #currentState(roomNid: number, roomId: string, version: RoomVersion): Promise<StateMap<StateEntry>> {
     const state = new StateMap<StateEntry>()
@@ -177,9 +196,9 @@ export class HeadCache {
     for (const [roomId, head] of this.#heads) {
       if (this.#bytes <= this.#maxBytes || this.#heads.size === 1) return
       if (head.pending > 0) continue
-      // Whoever took it out and waits for something else takes it out again: of two heads of a room one would not know the other's events.
-      head.stale = true
       this.#forget(roomId)
+      this.#evicted.set(roomId, new WeakRef(head))
+      this.#collected.register(head, roomId)
     }
   }
 

@@ -246,10 +246,12 @@ export class Receiver {
     let stepSize = EVENTS_A_STEP
     for (let i = 0; i < arrivals.length; ) {
       const step = arrivals.slice(i, i + stepSize)
+      const early = await this.#earlyRedactions(head, index, step)
       // Asked for anew: while others were asked for what is missing, it may have left the cache, and come back as another.
       const at = await this.#o.heads.get(head.roomId)
       try {
-        for (const [eventId, received] of await this.#placeStep(at, index, step, turns, outcomes, alone)) outcomes.set(eventId, received)
+        const work = { arrivals: step, early, earlier: outcomes }
+        for (const [eventId, received] of await this.#placeStep(at, index, work, turns, alone)) outcomes.set(eventId, received)
         i += step.length
       } catch (error) {
         if (!(error instanceof ResolutionExceeded)) throw error
@@ -268,13 +270,16 @@ export class Receiver {
   async #placeStep(
     head: RoomHead,
     index: EventIndex,
-    arrivals: readonly Arrival[],
+    work: {
+      readonly arrivals: readonly Arrival[]
+      readonly early: ReadonlyMap<string, readonly KnownEvent[]>
+      readonly earlier: ReadonlyMap<string, Received>
+    },
     turns: Turns,
-    earlier: ReadonlyMap<string, Received>,
     alone: boolean,
   ): Promise<Array<[string, Received]>> {
     const { heads, loop } = this.#o
-    const early = await this.#earlyRedactions(head, index, arrivals)
+    const { arrivals, early, earlier } = work
     const { results, hasState, committed } = await withGate(head, heads, async (gate) => {
       if (head.stale) throw new NotCommitted('the head went stale', { alone: false, cause: undefined })
       if (loop.full) throw new ReceiveQueueFull('too much waits to be committed')
