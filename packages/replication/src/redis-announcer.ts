@@ -232,6 +232,8 @@ class RedisReader {
       this.#awake()
       quiet = entries > 0 ? 0 : quiet + 1
       if (quiet >= quietReads) return
+      // Whom the entries wake is answered before more is asked for.
+      if (entries > 0) await new Promise<void>((resolve) => setImmediate(resolve))
     }
   }
 
