@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Campaign, Outcome } from './campaigns/campaign.ts'
 import { disk } from './campaigns/disk.ts'
+import { million } from './campaigns/million.ts'
 import { oracle } from './campaigns/oracle.ts'
 import { synapse } from './campaigns/synapse.ts'
 import { root } from './paths.ts'
@@ -13,7 +14,7 @@ import { root } from './paths.ts'
  * `pnpm campaign NAME [--save] [--option value]…`: runs a campaign and prints its figures; with `--save` it also writes
  * docs/campaigns/NAME.md, to be committed. Exit code 0 when everything it shows holds.
  */
-const campaigns: Readonly<Record<string, Campaign>> = { oracle, synapse, disk }
+const campaigns: Readonly<Record<string, Campaign>> = { oracle, synapse, disk, million }
 
 const [name = '', ...rest] = process.argv.slice(2)
 const campaign = Object.hasOwn(campaigns, name) ? campaigns[name] : undefined
