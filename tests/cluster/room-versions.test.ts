@@ -102,6 +102,8 @@ clusterSuite('rooms by their versions', { layout: 'single' }, (cluster) => {
       expect(await on(alice, 'invite', bob)).toBe(forbidden)
       expect(await post(alice, inRoom(room, 'invite'), { user_id: 'nobody' })).toBe('400 M_INVALID_PARAM')
       expect(await post(alice, inRoom(room, 'invite'), {})).toBe('400 M_MISSING_PARAM')
+      const email = { medium: 'email', address: 'eve@elsewhere.org', id_server: 'elsewhere.org', id_access_token: 'x' }
+      expect(await post(alice, inRoom(room, 'invite'), email)).toBe('403 M_THREEPID_DENIED')
       expect(await on(bob, 'forget')).toBe('400 M_UNKNOWN')
       expect(await on(bob, 'leave')).toBe('ok')
       expect(await on(bob, 'leave')).toBe('ok')
