@@ -32,7 +32,7 @@ export const bars = {
   idleSync: { name: 'idle sync under 40 events/s for others: share of a core', issue: '3.6', unit: '%', limit: 3 },
   forksLoop: { name: '20 rooms beside one of 200 forks: event loop of the writer, p99', issue: '4.4', unit: 'ms', limit: 20 },
   forksWait: { name: '20 rooms beside one of 200 forks: wait for the transaction, p95', issue: '4.4', unit: 'ms', limit: 20 },
-  forksCpu: { name: '20 rooms beside one of 200 forks: CPU of a send, of that before', issue: '4.4', unit: '%', limit: 120 },
+  forksCpu: { name: '20 rooms beside one of 200 forks: CPU of a send, of that without', issue: '4.4', unit: '%', limit: 120 },
   forksLeftOut: { name: 'room of 200 forks: events left out', issue: '4.4', unit: '', limit: 0 },
   largeGrowth: { name: 'room of 20,000 members to one of 5,000: bytes, of n log n', issue: '4.5', unit: '%', limit: 100 },
   largeJoin: { name: 'room of 20,000 members: join p95', issue: '4.6', unit: 'ms', limit: 150 },
@@ -87,7 +87,7 @@ export async function startBars(): Promise<Figures> {
 
 /** Bars of a room of 20,000 events in 200 forks, which comes in while 20 other rooms send. */
 export async function forkBars(): Promise<Figures> {
-  const { before, during, outcomes, alone } = await forks({
+  const { before, during, afterwards, outcomes, alone } = await forks({
     version: '12',
     forks: 200,
     events: 20_000,
@@ -96,12 +96,12 @@ export async function forkBars(): Promise<Figures> {
     rate: 100,
     seconds: 15,
   })
-  process.stdout.write(`${JSON.stringify({ before, during, alone, outcomes }, undefined, 1)}\n`)
+  process.stdout.write(`${JSON.stringify({ before, during, afterwards, alone, outcomes }, undefined, 1)}\n`)
   const { accepted = 0, rejected = 0, 'soft-failed': softFailed = 0 } = outcomes
   return {
     forksLoop: during.loop.p99,
     forksWait: during.waitP95,
-    forksCpu: (during.cpuMs / before.cpuMs) * 100,
+    forksCpu: (during.cpuMs / ((before.cpuMs + afterwards.cpuMs) / 2)) * 100,
     forksLeftOut: 20_000 - accepted - rejected - softFailed,
   }
 }

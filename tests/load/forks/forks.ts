@@ -4,10 +4,11 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sql } from '@weft/storage'
 import { type Figures, makeTemplate, startPostgres, type TestClient, TestCluster } from '@weft/testkit'
 import { root } from '../paths.ts'
 import { pause } from '../rig.ts'
-import { cpuOf } from './cpu.ts'
+import { Cpu } from './cpu.ts'
 import { type ForkedRoomOptions, forkedRoom } from './forked-room.ts'
 import type { LoopDelay } from './loop-watch.ts'
 import type { Order } from './receiving-writer.ts'
@@ -37,8 +38,15 @@ export interface Sends {
 export interface Forks {
   readonly before: Sends
   readonly during: Sends
+  readonly afterwards: Sends
   /** The forked room without other load. */
-  readonly alone: { readonly seconds: number; readonly cpuSeconds: number; readonly loop: LoopDelay }
+  readonly alone: {
+    readonly seconds: number
+    /** Without resolving. */
+    readonly cpuSeconds: number
+    readonly resolvingCpuSeconds: number
+    readonly loop: LoopDelay
+  }
   readonly outcomes: Readonly<Record<string, number>>
   readonly resolutions: number
   readonly resolutionSeconds: number
@@ -47,10 +55,15 @@ export interface Forks {
 /** Events in a transaction of another server. */
 const TRANSACTION = 50
 
+const resolverBackends = sql<{ pid: number }>(
+  'forks.resolverBackends',
+  "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%resolver'",
+)
 const main = join(root, 'apps', 'weft', 'src', 'main.ts')
 
 /** Feeds a room of many forks to a writer while other rooms send. */
 export async function forks(options: ForksOptions): Promise<Forks> {
+  const warm = await written({ ...options, name: 'warm', forks: 20, events: 1000 })
   const [first, second] = [await written({ ...options, name: 'alone' }), await written({ ...options, name: 'beside' })]
   const folder = mkdtempSync(join(tmpdir(), 'weft-forks-'))
   const socket = join(folder, 'orders')
@@ -67,24 +80,29 @@ export async function forks(options: ForksOptions): Promise<Forks> {
   })
   try {
     const pids = [...cluster.processes.map(({ pid }) => pid), cluster.redis?.process?.pid as number, postgres.server.pid]
-    const cpu = () => cpuOf(pids)
+    using cpu = new Cpu(pids, {
+      writer: cluster.writer().pid,
+      backends: async () => (await cluster.database.db.query(resolverBackends, [])).map(({ pid }) => pid),
+    })
     const order = (what: Order) => ordered(socket, what)
     const load = await Load.start(cluster, options)
     // What is compiled and cached in the first seconds belongs to neither.
     await load.during(pause(options.seconds * 1000))
+    await order(warm.open)
+    await load.during(order(warm.forks))
     const idle = await measured(cpu, pause(5000))
-    const idleCpu = idle.cpuSeconds / idle.seconds
+    const idleCpu = idle.others / idle.seconds
 
     const sends = async (work: Promise<unknown>, otherCpu: number): Promise<Sends> => {
       await order({ do: 'loop' })
       const writer = cluster.writer()
       const waits = await writer.metrics()
-      const { seconds, cpuSeconds, value: latencies } = await measured(cpu, load.during(work))
+      const { seconds, others, value: latencies } = await measured(cpu, load.during(work))
       const sent = latencies.length
       return {
         seconds,
         sent,
-        cpuMs: ((cpuSeconds - otherCpu - idleCpu * seconds) / sent) * 1000,
+        cpuMs: ((others - otherCpu - idleCpu * seconds) / sent) * 1000,
         waitP95: percentileMs(waits, await writer.metrics(), 'weft_commit_wait_seconds', 0.95),
         latencyP50: latencies[sent >> 1] as number,
         latencyP95: latencies[Math.floor(sent * 0.95)] as number,
@@ -99,13 +117,15 @@ export async function forks(options: ForksOptions): Promise<Forks> {
     const loop = (await order({ do: 'loop' })) as LoopDelay
     const counted = await cluster.writer().metrics()
     const feeding = order(second.forks)
-    const during = await sends(feeding, alone.cpuSeconds - idleCpu * alone.seconds)
+    const during = await sends(feeding, alone.others - idleCpu * alone.seconds)
     const after = await cluster.writer().metrics()
+    const afterwards = await sends(pause(options.seconds * 1000), 0)
     const grown = (name: string) => after.value(name) - counted.value(name)
     return {
       before,
       during,
-      alone: { seconds: alone.seconds, cpuSeconds: alone.cpuSeconds, loop },
+      afterwards,
+      alone: { seconds: alone.seconds, cpuSeconds: alone.others, resolvingCpuSeconds: alone.resolving, loop },
       outcomes: (await feeding) as Record<string, number>,
       resolutions: grown('weft_state_resolutions_total'),
       resolutionSeconds: grown('weft_state_resolution_duration_seconds_sum'),
@@ -193,10 +213,16 @@ class Load {
   }
 }
 
-async function measured<T>(cpu: () => number, work: Promise<T>): Promise<{ seconds: number; cpuSeconds: number; value: T }> {
-  const [begun, before] = [performance.now(), cpu()]
+async function measured<T>(
+  cpu: Cpu,
+  work: Promise<T>,
+): Promise<{ readonly seconds: number; readonly others: number; readonly resolving: number; readonly value: T }> {
+  const before = await cpu.read()
+  const begun = performance.now()
   const value = await work
-  return { seconds: (performance.now() - begun) / 1000, cpuSeconds: cpu() - before, value }
+  const seconds = (performance.now() - begun) / 1000
+  const after = await cpu.read()
+  return { seconds, others: after.others - before.others, resolving: after.resolving - before.resolving, value }
 }
 
 /** A percentile of what a histogram took in between two readings, in ms: the place in its bucket by even spread. */
