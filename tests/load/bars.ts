@@ -44,7 +44,7 @@ export type BarName = keyof typeof bars
 export type Figures = Partial<Record<BarName, number>>
 
 const IDLE_MS = 60_000
-const ROUNDS = 4
+const ROUNDS = 3
 
 /** Bars of the split layout with two sync processes. */
 export async function splitBars(): Promise<Figures> {
@@ -54,10 +54,16 @@ export async function splitBars(): Promise<Figures> {
     await pause(IDLE_MS)
     const idleSplit = Math.max(...['router', 'writer', 'sync'].flatMap((name) => (server.pids()[name] ?? []).map(pssMb)))
     const idleSync = await idleSyncShare(server)
-    // The first round compiles what the others run: it counts for losses only.
-    const sends = await rounds('send', server, ['-rooms', '50', '-concurrency', '32', '-duration', '15s'])
+    const sending = ['-rooms', '50', '-concurrency', '32']
+    const sends = await rounds('send', server, [...sending, '-duration', '30s'], [...sending, '-duration', '15s'])
     const latencies = await probe(server)
-    const fanouts = await rounds('fanout', server, ['-members', '100', '-rate', '4', '-messages', '60'])
+    const members = ['-members', '100']
+    const fanouts = await rounds(
+      'fanout',
+      server,
+      [...members, '-rate', '16', '-messages', '320'],
+      [...members, '-rate', '4', '-messages', '60'],
+    )
     const fanoutStatements = await statementsPerDelivery(server)
     return {
       idleSplit,
@@ -147,9 +153,12 @@ export async function statementsPerDelivery(server: Server): Promise<number> {
   return Math.max(0, long.statements - short.statements) / (long.deliveries - short.deliveries)
 }
 
-/** Runs a scenario several times on one server, each with users of its own. */
-async function rounds(scenario: string, server: Server, args: readonly string[]): Promise<Report[]> {
-  const reports: Report[] = []
+/**
+ * Runs a scenario several times on one server, each with users of its own, after one more that compiles what the others run: it comes
+ * first, and counts for losses only.
+ */
+async function rounds(scenario: string, server: Server, warm: readonly string[], args: readonly string[]): Promise<Report[]> {
+  const reports = [await loadgen(scenario, server, [...warm, '-prefix', 'warm'])]
   for (let round = 0; round < ROUNDS; round++) reports.push(await loadgen(scenario, server, [...args, '-prefix', `round${round}`]))
   return reports
 }
