@@ -1,6 +1,7 @@
-import { MatrixError, type RoomVersion, roomVersions, StateMap } from '@weft/matrix'
+import { MatrixError, type RoomVersion, StateMap } from '@weft/matrix'
 import { contentOf, type EventsReader, type RoomsReader, type StateReader } from '@weft/storage'
 import type { IdSource } from './ids.ts'
+import { knownVersion } from './known-version.ts'
 import { Turns } from './receive/turns.ts'
 import { keptContent, RoomHead, type StateEntry } from './room-head.ts'
 import type { StateDelta } from './state-delta.ts'
@@ -127,8 +128,7 @@ export class HeadCache {
     if (draining !== undefined) await new Promise<void>((resolve) => draining.wake.push(resolve))
     const room = await this.#rooms.byRoomId(roomId)
     if (room === undefined) throw new MatrixError('M_NOT_FOUND', `Unknown room ${roomId}`)
-    const version = roomVersions.get(room.roomVersion)
-    if (version === undefined) throw incompatible(room.roomVersion)
+    const version = knownVersion(room)
     const [state, newest, fork] = await Promise.all([
       this.#currentState(room.roomNid, roomId, version),
       this.#events.newestInRoom(room.roomNid),
@@ -207,13 +207,6 @@ export class HeadCache {
     this.#sizes.delete(roomId)
     this.#heads.delete(roomId)
   }
-}
-
-/** A room of a version that a later release of this server knew. Spec: client-server API, M_INCOMPATIBLE_ROOM_VERSION. */
-function incompatible(roomVersion: string): MatrixError {
-  return new MatrixError('M_INCOMPATIBLE_ROOM_VERSION', `This server does not support room version ${roomVersion}`, {
-    fields: { room_version: roomVersion },
-  })
 }
 
 /** What has to change in a state to make it the current one. */

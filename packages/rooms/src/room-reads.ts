@@ -1,4 +1,4 @@
-import { ignoredUsersOf, type JsonObject, MatrixError, own, quoteJson, type RoomVersion, requireRoomVersion } from '@weft/matrix'
+import { ignoredUsersOf, type JsonObject, MatrixError, own, quoteJson, type RoomVersion } from '@weft/matrix'
 import {
   type AccountDataReader,
   type AggregatedEvent,
@@ -15,6 +15,7 @@ import {
   RoomView,
   type StateReader,
 } from '@weft/storage'
+import { knownVersion } from './known-version.ts'
 import { stateOfGroup } from './state-groups.ts'
 
 /** What a user may read of a room. */
@@ -71,7 +72,7 @@ export class RoomReads {
     const room = await this.#rooms.byRoomId(roomId)
     if (room === undefined) throw forbidden()
     const view = await RoomView.load(this.#state, room.roomNid, userId)
-    const version = requireRoomVersion(room.roomVersion)
+    const version = knownVersion(room)
     if (view.membership === 'join' || view.visibility === 'world_readable') return { room, version, view, until: undefined }
     if (view.leftAt === undefined || (await this.#hasForgotten(view, room))) throw forbidden()
     return { room, version, view, until: view.leftAt }
@@ -162,7 +163,7 @@ export class RoomReads {
     const view = await RoomView.load(this.#state, room.roomNid, userId)
     if (!view.sees(row) || (await this.#hasForgotten(view, room))) throw notFound()
     const until = view.membership === 'join' || view.visibility === 'world_readable' ? undefined : view.leftAt
-    return { access: { room, version: requireRoomVersion(room.roomVersion), view, until }, row }
+    return { access: { room, version: knownVersion(room), view, until }, row }
   }
 
   /** The room's aliases on this server, for members and for anybody where history is world-readable. */

@@ -253,9 +253,8 @@ test('a room whose version this release does not know is refused by its version'
     roomId,
   ])
   rig = rig.restarted()
-  await expect(rig.memberships.join(bob, roomId)).rejects.toMatchObject({
-    errcode: 'M_INCOMPATIBLE_ROOM_VERSION',
-    status: 400,
-    fields: { room_version: 'org.example.later' },
-  })
+  const incompatible = { errcode: 'M_INCOMPATIBLE_ROOM_VERSION', status: 400, fields: { room_version: 'org.example.later' } }
+  await expect(rig.memberships.join(bob, roomId)).rejects.toMatchObject(incompatible)
+  await expect(rig.text(alice, roomId, 'hello')).rejects.toMatchObject(incompatible)
+  await expect(rig.reads.access(alice, roomId)).rejects.toMatchObject(incompatible)
 })
