@@ -151,23 +151,21 @@ async function written(options: ForkedRoomOptions): Promise<Orders> {
     .update(JSON.stringify([version, name, count, events, chatter]))
     .update(recipe)
   const folder = join(root, '.cache', 'forked-rooms', hash.digest('hex').slice(0, 16))
-  const index = join(folder, 'orders.json')
-  if (existsSync(index)) return JSON.parse(await readFile(index, 'utf8')) as Orders
-  await mkdir(folder, { recursive: true })
-  const { room, base, forked } = forkedRoom(options)
-  const write = async (name: string, ids: readonly string[], each: number) => {
-    const lines: string[] = []
-    for (let i = 0; i < ids.length; i += each) lines.push(JSON.stringify(room.pdus(ids.slice(i, i + each))))
-    const file = join(folder, name)
-    await writeFile(file, lines.join('\n'))
-    return { do: 'feed', file, roomId: room.roomId, roomVersion: version } as const
+  const named = join(folder, 'room-id')
+  if (!existsSync(named)) {
+    await mkdir(folder, { recursive: true })
+    const { room, base, forked } = forkedRoom(options)
+    const write = async (file: string, ids: readonly string[], each: number) => {
+      const lines: string[] = []
+      for (let i = 0; i < ids.length; i += each) lines.push(JSON.stringify(room.pdus(ids.slice(i, i + each))))
+      await writeFile(join(folder, file), lines.join('\n'))
+    }
+    await write('base', base, base.length)
+    await write('forks', forked, TRANSACTION)
+    await writeFile(named, room.roomId)
   }
-  const orders: Orders = {
-    open: { ...(await write('base', base, base.length)), open: true },
-    forks: { ...(await write('forks', forked, TRANSACTION)), open: false },
-  }
-  await writeFile(index, JSON.stringify(orders))
-  return orders
+  const feed = { do: 'feed', roomId: await readFile(named, 'utf8'), roomVersion: version } as const
+  return { open: { ...feed, file: join(folder, 'base'), open: true }, forks: { ...feed, file: join(folder, 'forks'), open: false } }
 }
 
 /** People in rooms of their own, each of whom sends at a steady pace. */
