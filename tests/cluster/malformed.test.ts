@@ -19,73 +19,75 @@ const bodies: Readonly<Record<string, object>> = {
   'client.sendToDevice': { messages: { '@nobody:weft.test': { '*': {} } } },
 }
 
-clusterSuite('malformed input, single', { layout: 'single' }, (cluster) => {
-  let sent = 0
+const suite = (layout: 'single' | 'split') =>
+  clusterSuite(`malformed input, ${layout}`, { layout }, (cluster) => {
+    let sent = 0
 
-  test.each(registry.endpoints.map((endpoint) => [endpoint.id, endpoint] as const))('%s', async (_id, endpoint) => {
-    const [process] = cluster().processes
-    const pid = process?.pid
-    const errorsBefore = cluster().errors().length
-    const faults = await faultsOf(cluster(), endpoint)
-    expect(faults).toEqual([])
-    expect(cluster().errors().slice(errorsBefore)).toEqual([])
-    expect(process?.pid).toBe(pid)
-  })
+    test.each(registry.endpoints.map((endpoint) => [endpoint.id, endpoint] as const))('%s', async (_id, endpoint) => {
+      const pids = cluster().processes.map((process) => process.pid)
+      const errorsBefore = cluster().errors().length
+      const faults = await faultsOf(cluster(), endpoint)
+      expect(faults).toEqual([])
+      expect(cluster().errors().slice(errorsBefore)).toEqual([])
+      expect(cluster().processes.map((process) => process.pid)).toEqual(pids)
+    })
 
-  test('what was taken in harms no reader (R30)', async () => {
-    const { client, room } = await setting(cluster(), 'strange')
-    const odd: [string, string, object][] = [
-      ['m.room.name', '', { name: 1 }],
-      ['m.room.avatar', '', { url: {} }],
-      ['m.room.topic', '', { topic: ['a'] }],
-      ['m.room.canonical_alias', '', { alias: null }],
-      ['m.room.history_visibility', '', { history_visibility: [] }],
-      ['m.room.join_rules', '', { join_rule: {} }],
-      ['m.room.encryption', '', { algorithm: 7 }],
-      ['m.room.pinned_events', '', { pinned: 'x' }],
-      ['__proto__', '__proto__', { __proto__: null, constructor: 'x' }],
-      ['constructor', 'toString', { '\u0000': '\u0000' }],
-    ]
-    for (const [type, stateKey, content] of odd) {
-      const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/${encodeURIComponent(type)}/${encodeURIComponent(stateKey)}`
-      expect((await client.attempt('PUT', path, content)).status).toBeLessThan(500)
-    }
-    await client.put(`/profile/${encodeURIComponent(client.userId)}/displayname`, { displayname: 'a\u0001b' })
-    await client.put(`/user/${encodeURIComponent(client.userId)}/account_data/m.direct`, { '@a:b': 'no list', __proto__: 1 })
-    await client.put(`/user/${encodeURIComponent(client.userId)}/account_data/m.ignored_user_list`, { ignored_users: [1] })
-    for (const filter of [{ room: { timeline: { limit: 5 } } }, { room: { state: { lazy_load_members: true } } }]) {
-      expect(Object.keys((await client.sync({ filter })).rooms?.join ?? {})).toContain(room)
-    }
-    expect((await client.history(room)).length).toBeGreaterThan(0)
-    for (const part of ['state', 'members', 'joined_members', 'aliases']) await client.get(`/rooms/${encodeURIComponent(room)}/${part}`)
-  })
-
-  test('there were thousands of requests', () => {
-    expect(sent).toBeGreaterThan(5000)
-  })
-
-  async function faultsOf(server: TestCluster, endpoint: AnyEndpoint): Promise<string[]> {
-    const { client, params } = await setting(server, endpoint.id)
-    let token: Promise<string> = Promise.resolve(client.accessToken)
-    const url = new URL(server.urls[0] as string)
-    const target = { host: url.hostname, port: Number(url.port), accessToken: () => token }
-    const faults: string[] = []
-    const body = Object.hasOwn(bodies, endpoint.id) ? bodies[endpoint.id] : undefined
-    const requests = malformedRequests(endpoint, { params, ...(body === undefined ? {} : { body }) })
-    const alone = endSessions.has(endpoint.id)
-    const work = async () => {
-      for (const request of requests) {
-        const mine = sent++
-        const answer = await sendMalformed(target, unique(request, mine))
-        const fault = faultOf(request, answer)
-        if (fault !== undefined) faults.push(`${request.name}: ${fault}`)
-        if (alone && answer.status === 200) token = server.login(client.userId).then((next) => next.accessToken)
+    test('what was taken in harms no reader (R30)', async () => {
+      const { client, room } = await setting(cluster(), 'strange')
+      const odd: [string, string, object][] = [
+        ['m.room.name', '', { name: 1 }],
+        ['m.room.avatar', '', { url: {} }],
+        ['m.room.topic', '', { topic: ['a'] }],
+        ['m.room.canonical_alias', '', { alias: null }],
+        ['m.room.history_visibility', '', { history_visibility: [] }],
+        ['m.room.join_rules', '', { join_rule: {} }],
+        ['m.room.encryption', '', { algorithm: 7 }],
+        ['m.room.pinned_events', '', { pinned: 'x' }],
+        ['__proto__', '__proto__', { __proto__: null, constructor: 'x' }],
+        ['constructor', 'toString', { '\u0000': '\u0000' }],
+      ]
+      for (const [type, stateKey, content] of odd) {
+        const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/state/${encodeURIComponent(type)}/${encodeURIComponent(stateKey)}`
+        expect((await client.attempt('PUT', path, content)).status).toBeLessThan(500)
       }
+      await client.put(`/profile/${encodeURIComponent(client.userId)}/displayname`, { displayname: 'a\u0001b' })
+      await client.put(`/user/${encodeURIComponent(client.userId)}/account_data/m.direct`, { '@a:b': 'no list', __proto__: 1 })
+      await client.put(`/user/${encodeURIComponent(client.userId)}/account_data/m.ignored_user_list`, { ignored_users: [1] })
+      for (const filter of [{ room: { timeline: { limit: 5 } } }, { room: { state: { lazy_load_members: true } } }]) {
+        expect(Object.keys((await client.sync({ filter })).rooms?.join ?? {})).toContain(room)
+      }
+      expect((await client.history(room)).length).toBeGreaterThan(0)
+      for (const part of ['state', 'members', 'joined_members', 'aliases']) await client.get(`/rooms/${encodeURIComponent(room)}/${part}`)
+    })
+
+    test('there were thousands of requests', () => {
+      expect(sent).toBeGreaterThan(5000)
+    })
+
+    async function faultsOf(server: TestCluster, endpoint: AnyEndpoint): Promise<string[]> {
+      const { client, params } = await setting(server, endpoint.id)
+      let token: Promise<string> = Promise.resolve(client.accessToken)
+      const url = new URL(server.urls[0] as string)
+      const target = { host: url.hostname, port: Number(url.port), accessToken: () => token }
+      const faults: string[] = []
+      const body = Object.hasOwn(bodies, endpoint.id) ? bodies[endpoint.id] : undefined
+      const requests = malformedRequests(endpoint, { params, ...(body === undefined ? {} : { body }) })
+      const alone = endSessions.has(endpoint.id)
+      const work = async () => {
+        for (const request of requests) {
+          const mine = sent++
+          const answer = await sendMalformed(target, unique(request, mine))
+          const fault = faultOf(request, answer)
+          if (fault !== undefined) faults.push(`${request.name}: ${fault}`)
+          if (alone && answer.status === 200) token = server.login(client.userId).then((next) => next.accessToken)
+        }
+      }
+      await Promise.all(Array.from({ length: alone ? 1 : AT_ONCE }, work))
+      return faults
     }
-    await Promise.all(Array.from({ length: alone ? 1 : AT_ONCE }, work))
-    return faults
-  }
-})
+  })
+suite('single')
+suite('split')
 
 /** A user of the endpoint's own with a room, and path parameters that exist. */
 async function setting(server: TestCluster, id: string): Promise<{ client: TestClient; room: string; params: Record<string, string> }> {

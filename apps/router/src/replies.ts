@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { corsHeaders, preflightHeaders } from '@weft/http'
 import type { Errcode } from '@weft/matrix'
 
@@ -14,16 +14,46 @@ export interface OwnAnswer {
 const corsPairs: readonly string[] = Object.entries(corsHeaders).flat()
 const preflightPairs: readonly string[] = Object.entries(preflightHeaders).flat()
 
+/** What is still read and thrown away of a body that was refused. */
+const LINGER_BYTES = 32 * 1024 * 1024
+
+/**
+ * The same to a request whose body is still coming. A connection that is closed under a client that sends is reset, and the client
+ * might never see its answer: so the rest is read and dropped first, for a while.
+ */
+export function answerUnread(req: IncomingMessage, res: ServerResponse, reply: OwnAnswer, lingerMs: number): void {
+  if (res.headersSent || res.destroyed) return
+  res.write(writeHead(res, reply, true))
+  const end = (): void => {
+    clearTimeout(patience)
+    res.end()
+  }
+  const patience = setTimeout(end, lingerMs)
+  let dropped = 0
+  req.on('data', (chunk: Buffer) => {
+    dropped += chunk.length
+    if (dropped > LINGER_BYTES) end()
+  })
+  req.once('end', end)
+  res.once('close', () => clearTimeout(patience))
+  req.resume()
+}
+
 /** Writes an answer of the router's own, unless one was begun. `close` ends the connection after it. */
 export function answer(res: ServerResponse, reply: OwnAnswer, close: boolean): void {
   if (res.headersSent || res.destroyed) return
+  res.end(writeHead(res, reply, close))
+}
+
+/** @returns the body that goes with it */
+function writeHead(res: ServerResponse, reply: OwnAnswer, close: boolean): string {
   const body = JSON.stringify({ errcode: reply.errcode, error: reply.error })
   const headers = [...corsPairs, 'content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))]
   if (reply.retryAfterSeconds !== undefined) headers.push('retry-after', String(reply.retryAfterSeconds))
   if (reply.allow !== undefined) headers.push('allow', [...reply.allow, 'OPTIONS'].join(', '))
   if (close) headers.push('connection', 'close')
   res.writeHead(reply.status, headers)
-  res.end(body)
+  return body
 }
 
 /** Answers a preflight request; any path has one, so that a browser sees the error of the request that follows. */

@@ -1,4 +1,4 @@
-import type { Affinity, AnyEndpoint, Method, PathMatch, ServingClass } from '@weft/http'
+import { type Affinity, type AnyEndpoint, DEFAULT_MAX_BODY_BYTES, type Method, type PathMatch, type ServingClass } from '@weft/http'
 
 /** What the router knows of an endpoint. It never learns more: what a request means is the worker's business. */
 export interface Route {
@@ -13,6 +13,8 @@ export interface Route {
   readonly longPoll: boolean
   /** True where bodies are large in either direction (media): these are streamed from the first byte. */
   readonly streams: boolean
+  /** A body that announces more is refused before an instance is bothered; absent where its worker alone knows. */
+  readonly maxBodyBytes: number | undefined
 }
 
 export type RouteMatch =
@@ -59,12 +61,14 @@ export class RegistryRoutes implements RouteTable {
 
 function routeOf(endpoint: AnyEndpoint): Route {
   const servedBy: readonly ServingClass[] = endpoint.servedBy
+  const streams = servedBy.includes('media')
   return {
     endpoint: endpoint.id,
     servedBy,
     affinity: endpoint.affinity,
     idempotent: endpoint.idempotent ?? (endpoint.method === 'GET' || endpoint.method === 'PUT'),
     longPoll: endpoint.longPoll === true,
-    streams: servedBy.includes('media'),
+    streams,
+    maxBodyBytes: streams || endpoint.body === undefined ? undefined : (endpoint.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES),
   }
 }

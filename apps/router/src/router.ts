@@ -12,7 +12,7 @@ import { Hold } from './hold.ts'
 import type { InstanceDirectory } from './instance.ts'
 import { InstanceBook, type KnownInstance, type MonotonicClock } from './instance-book.ts'
 import { LostInstances, type Probe } from './lost-instances.ts'
-import { answer, answerPreflight, type OwnAnswer } from './replies.ts'
+import { answer, answerPreflight, answerUnread, type OwnAnswer } from './replies.ts'
 import type { Route, RouteMatch, RouteTable } from './route.ts'
 import { SmallAttempt } from './small-attempt.ts'
 import { StreamedRequests } from './streamed-attempt.ts'
@@ -64,6 +64,8 @@ export interface RouterOptions {
   readonly probe: Probe
 }
 
+/** How long the rest of a body that was refused is read and dropped, in ms. */
+const LINGER_MS = 5_000
 /** Between two looks at held requests, slow bodies and lost instances, in ms. */
 const sweepMs = 100
 const lostCheckEvery = 10
@@ -91,7 +93,7 @@ export class Router {
   readonly #connect = buildConnector({ timeout: 1_500, keepAlive: true })
   readonly #exchanges = new Set<Exchange>()
   /** Requests whose small bodies are arriving, the oldest first. */
-  readonly #receiving = new Map<ServerResponse, { readonly req: IncomingMessage; readonly since: number }>()
+  readonly #receiving = new Map<ServerResponse, number>()
   readonly #exchangeDependencies: ExchangeDependencies
   readonly #requestIdPrefix = randomBytes(6).toString('base64url')
   readonly #sweepTimer: NodeJS.Timeout
@@ -233,7 +235,11 @@ export class Router {
     const { route, params } = match
     const chunked = req.headers['transfer-encoding'] !== undefined
     const length = Number(req.headers['content-length'] ?? 0)
-    if (!chunked && length === 0) {
+    if (route.maxBodyBytes !== undefined && length > route.maxBodyBytes) {
+      // Not left to the worker: it would close its connection under a router that still sends, and its answer be lost.
+      const error = `The body is larger than ${route.maxBodyBytes} bytes`
+      this.#answerHere(req, res, { status: 413, errcode: 'M_TOO_LARGE', error })
+    } else if (!chunked && length === 0) {
       this.#send(req, res, edge, route, params, null)
     } else if (!chunked && !route.streams && length <= limits.smallBodyBytes) {
       this.#receive(req, res, length, (body) => this.#send(req, res, edge, route, params, body))
@@ -244,9 +250,11 @@ export class Router {
     } else this.#send(req, res, edge, route, params, undefined)
   }
 
-  #answerHere(req: IncomingMessage, res: ServerResponse, reply: OwnAnswer, close = this.#draining): void {
-    answer(res, reply, close)
-    req.resume()
+  #answerHere(req: IncomingMessage, res: ServerResponse, reply: OwnAnswer): void {
+    if (req.complete || isSmall(req)) {
+      answer(res, reply, this.#draining)
+      req.resume()
+    } else answerUnread(req, res, reply, Math.min(LINGER_MS, this.#options.limits.bodyMs))
     this.#options.observer.answeredHere(reply.status)
   }
 
@@ -254,7 +262,7 @@ export class Router {
   #receive(req: IncomingMessage, res: ServerResponse, limit: number, done: (body: Buffer) => void): void {
     let chunks: Buffer[] | undefined = []
     let size = 0
-    this.#receiving.set(res, { req, since: this.#options.clock.monotonic() })
+    this.#receiving.set(res, this.#options.clock.monotonic())
     const over = (): boolean => this.#receiving.delete(res)
     res.once('close', over)
     req.on('data', (chunk: Buffer) => {
@@ -334,11 +342,12 @@ export class Router {
       this.#hold.expire(now)
       if (this.#sweeps % standbyCheckEvery === 0 && this.#hold.size > 0) this.#askStandby()
     }
-    for (const [res, { req, since }] of this.#receiving) {
+    for (const [res, since] of this.#receiving) {
       if (now - since <= this.#options.limits.bodyMs) break
       this.#receiving.delete(res)
       // Closed, since the rest of the body could take as long again.
-      this.#answerHere(req, res, { status: 408, errcode: 'M_UNKNOWN', error: 'The request body took too long to arrive' }, true)
+      answer(res, { status: 408, errcode: 'M_UNKNOWN', error: 'The request body took too long to arrive' }, true)
+      this.#options.observer.answeredHere(408)
     }
     if (this.#sweeps % lostCheckEvery === 0) this.#lost.check(this.#book.all())
     for (const instance of this.#book.replacedWriters()) {
@@ -367,4 +376,9 @@ function refusalOf(match: Exclude<RouteMatch, { kind: 'route' }>): OwnAnswer {
     case 'unknownPath':
       return { status: 404, errcode: 'M_UNRECOGNIZED', error: 'Unrecognized request' }
   }
+}
+
+/** True when what may be unread of the body is known to be little: Node drops it by itself, for the next request on the connection. */
+function isSmall({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) <= 64 * 1024
 }

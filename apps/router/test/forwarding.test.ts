@@ -218,6 +218,17 @@ describe('bodies', () => {
     expect(answer.status).toBe(413)
   })
 
+  test('a body that announces too much is refused before a worker is asked, and not waited for (R32)', async () => {
+    const writer = await bench.worker('writer-1', 'writer')
+    await bench.router({ bodyMs: 150 })
+    const text = await bench.raw('POST /_matrix/client/v3/bounded HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n{"name":')
+    expect(text).toMatch(/^HTTP\/1.1 413/)
+    expect(text).toContain('M_TOO_LARGE')
+    const whole = await bench.call('POST', '/_matrix/client/v3/bounded', { body: Buffer.alloc(4_000_000) })
+    expect(whole.status).toBe(413)
+    expect(writer.seen).toHaveLength(0)
+  })
+
   test('a body that stops half-way is answered 408', async () => {
     const writer = await bench.worker('writer-1', 'writer')
     await bench.router({ bodyMs: 150 })

@@ -9,7 +9,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
-import { Edge, endpointFactory, Registry, type ServingClass } from '@weft/http'
+import { Edge, endpointFactory, Registry, rawJsonObject, type ServingClass } from '@weft/http'
 import { z } from 'zod'
 import type { Exchange } from '../src/exchange.ts'
 import type { Instance, InstanceDirectory, InstanceState } from '../src/instance.ts'
@@ -62,6 +62,18 @@ export const registry = new Registry([
     auth: 'accessToken',
     servedBy: ['writer'],
     affinity: 'user',
+    response: empty,
+    handler,
+  }),
+  defineEndpoint({
+    id: 't.bounded',
+    method: 'POST',
+    path: '/_matrix/client/v3/bounded',
+    auth: 'accessToken',
+    servedBy: ['writer'],
+    affinity: 'user',
+    body: rawJsonObject,
+    maxBodyBytes: 200_000,
     response: empty,
     handler,
   }),

@@ -69,7 +69,7 @@ export function sendError(response: ServerResponse, reply: ErrorReply, envelope:
 }
 
 /** What is still read and thrown away of a body that was refused. */
-const LINGER_BYTES = 1024 * 1024
+const LINGER_BYTES = 32 * 1024 * 1024
 const LINGER_MS = 5000
 
 /**

@@ -43,11 +43,30 @@ export interface MalformedTarget {
   readonly accessToken: () => string | Promise<string>
 }
 
-/** Sends a malformed request on a connection of its own. @throws Error when the server gives no answer */
+/** Tries of a request whose connection broke while its body was on its way. */
+const MAX_TRIES = 5
+
+/**
+ * Sends a malformed request on a connection of its own. A server need not read a body that it refuses, and its answer may be lost with
+ * the connection: then the request is sent again.
+ * @throws Error when the server gives no answer
+ */
 export async function sendMalformed(target: MalformedTarget, request: MalformedRequest): Promise<MalformedAnswer> {
-  if ('bytes' in request.send) return sendBytes(target, request.send.bytes)
-  const { method, path, body, authenticated } = request.send
-  const headers: Record<string, string> = { ...request.send.headers }
+  const { send } = request
+  if ('bytes' in send) return sendBytes(target, send.bytes)
+  for (let tries = 1; ; tries++) {
+    try {
+      return await sendHttp(target, send)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (send.body === undefined || tries === MAX_TRIES || (code !== 'EPIPE' && code !== 'ECONNRESET')) throw error
+    }
+  }
+}
+
+async function sendHttp(target: MalformedTarget, send: MalformedHttp): Promise<MalformedAnswer> {
+  const { method, path, body, authenticated } = send
+  const headers: Record<string, string> = { ...send.headers }
   if (authenticated) headers.authorization = `Bearer ${await target.accessToken()}`
   if (body !== undefined && headers['transfer-encoding'] === undefined) headers['content-length'] = String(Buffer.byteLength(body))
   const { promise, resolve, reject } = Promise.withResolvers<MalformedAnswer>()
