@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { corsHeaders, preflightHeaders } from '@weft/http'
+import { corsHeaders, endUnread, preflightHeaders } from '@weft/http'
 import type { Errcode } from '@weft/matrix'
 
 /** An answer that the router gives itself. `retryAfterSeconds` becomes the Retry-After header. */
@@ -14,29 +14,11 @@ export interface OwnAnswer {
 const corsPairs: readonly string[] = Object.entries(corsHeaders).flat()
 const preflightPairs: readonly string[] = Object.entries(preflightHeaders).flat()
 
-/** What is still read and thrown away of a body that was refused. */
-const LINGER_BYTES = 32 * 1024 * 1024
-
-/**
- * The same to a request whose body is still coming. A connection that is closed under a client that sends is reset, and the client
- * might never see its answer: so the rest is read and dropped first, for a while.
- */
+/** The same to a request whose body is still coming: the connection ends after it. */
 export function answerUnread(req: IncomingMessage, res: ServerResponse, reply: OwnAnswer, lingerMs: number): void {
   if (res.headersSent || res.destroyed) return
   res.write(writeHead(res, reply, true))
-  const end = (): void => {
-    clearTimeout(patience)
-    res.end()
-  }
-  const patience = setTimeout(end, lingerMs)
-  let dropped = 0
-  req.on('data', (chunk: Buffer) => {
-    dropped += chunk.length
-    if (dropped > LINGER_BYTES) end()
-  })
-  req.once('end', end)
-  res.once('close', () => clearTimeout(patience))
-  req.resume()
+  endUnread(req, res, lingerMs)
 }
 
 /** Writes an answer of the router's own, unless one was begun. `close` ends the connection after it. */

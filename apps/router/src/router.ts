@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { Edge } from '@weft/http'
+import { setImmediate as turn } from 'node:timers/promises'
+import { Edge, isReadOrSmall, LINGER_MS } from '@weft/http'
 import { buildConnector } from 'undici'
 import { affinityHash } from './affinity.ts'
 import type { Attempt, AttemptListener } from './attempt.ts'
@@ -64,8 +65,6 @@ export interface RouterOptions {
   readonly probe: Probe
 }
 
-/** How long the rest of a body that was refused is read and dropped, in ms. */
-const LINGER_MS = 5_000
 /** Between two looks at held requests, slow bodies and lost instances, in ms. */
 const sweepMs = 100
 const lostCheckEvery = 10
@@ -205,7 +204,7 @@ export class Router {
     this.#book.close()
     const closed = Promise.all(this.#doors.map((door) => door.stopAccepting()))
     // Answers written just now reach the kernel's buffers before their sockets close.
-    await new Promise((resolve) => setImmediate(resolve))
+    await turn()
     for (const door of this.#doors) door.closeAll()
     await closed
     for (const { pool } of this.#pools.values()) pool.close()
@@ -251,7 +250,7 @@ export class Router {
   }
 
   #answerHere(req: IncomingMessage, res: ServerResponse, reply: OwnAnswer): void {
-    if (req.complete || isSmall(req)) {
+    if (isReadOrSmall(req)) {
       answer(res, reply, this.#draining)
       req.resume()
     } else answerUnread(req, res, reply, Math.min(LINGER_MS, this.#options.limits.bodyMs))
@@ -376,9 +375,4 @@ function refusalOf(match: Exclude<RouteMatch, { kind: 'route' }>): OwnAnswer {
     case 'unknownPath':
       return { status: 404, errcode: 'M_UNRECOGNIZED', error: 'Unrecognized request' }
   }
-}
-
-/** True when what may be unread of the body is known to be little: Node drops it by itself, for the next request on the connection. */
-function isSmall({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) <= 64 * 1024
 }

@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ProcessContext } from '@weft/kernel'
+import { type ProcessContext, pause } from '@weft/kernel'
 import express from 'express'
 import { corsHeaders } from './cors.ts'
 import { InFlight } from './in-flight.ts'
 import { type MountOptions, mountEndpoints } from './mount.ts'
 import { httpMetrics } from './observe.ts'
 import { HttpServer } from './server.ts'
+import { Traffic } from './traffic.ts'
 
 /** Headers of a 503 by which a router knows that nothing was done, and that another instance may do it. */
 export const notActiveHeader = 'x-weft-not-active'
@@ -30,24 +31,30 @@ export interface DoorAddress {
  */
 export class Door {
   readonly #context: ProcessContext
-  readonly #inFlight = new InFlight(MAX_IN_FLIGHT)
+  readonly #traffic: Traffic
   readonly #servers: HttpServer[] = []
   #answer: (request: IncomingMessage, response: ServerResponse) => void = (_request, response) => refuse(response, notActiveHeader)
 
   constructor(context: ProcessContext) {
     this.#context = context
+    const { metrics, lifecycle } = context
+    this.#traffic = new Traffic({
+      inFlight: new InFlight(MAX_IN_FLIGHT),
+      metrics: metrics.use(httpMetrics),
+      draining: lifecycle.draining,
+    })
   }
 
   /** True while no request is being answered. */
   get idle(): boolean {
-    return this.#inFlight.count === 0
+    return this.#traffic.inFlight.count === 0
   }
 
   /** Listens; returns the port, which an address with port 0 leaves to the system. */
   async listen(address: DoorAddress): Promise<number> {
     const server = new HttpServer({
       listener: (request, response) => this.#answer(request, response),
-      inFlight: this.#inFlight,
+      inFlight: this.#traffic.inFlight,
       log: this.#context.log,
     })
     const { port } = await server.listen(address.port, address.host)
@@ -62,17 +69,15 @@ export class Door {
       'registry' | 'services' | 'authenticator' | 'rateLimiter' | 'edge' | 'isUnavailable' | 'onAuthenticated' | 'onArrival'
     >,
   ): void {
-    const { log, metrics, clock, lifecycle } = this.#context
+    const { log, clock } = this.#context
     const app = express()
     app.disable('x-powered-by')
     app.disable('etag')
     mountEndpoints(app, {
       ...options,
       log,
-      metrics: metrics.use(httpMetrics),
       clock,
-      draining: lifecycle.draining,
-      inFlight: this.#inFlight,
+      traffic: this.#traffic,
     })
     this.#answer = app
   }
@@ -87,7 +92,7 @@ export class Door {
    * cost that request.
    */
   async farewell(): Promise<void> {
-    await new Promise<void>((resolve) => void this.#context.clock.setTimeout(resolve, FAREWELL_MS))
+    await pause(this.#context.clock, FAREWELL_MS)
   }
 
   /** Stops accepting and lets what is in flight finish, within the process's deadline. */

@@ -9,6 +9,7 @@ import type { MountOptions } from './mount.ts'
 import { type AccessLine, type AnswerCounts, loggablePath, loggableUserAgent, NO_ENDPOINT } from './observe.ts'
 import type { EndpointRequest } from './request.ts'
 import { sendError, sendErrorUnread, sendReply } from './respond.ts'
+import { isReadOrSmall } from './unread.ts'
 
 /** One request and its answer: what is known of it, what was sent, and the one line that is logged about it. */
 export class Exchange {
@@ -63,7 +64,7 @@ export class Exchange {
   }
 
   fail(reply: ErrorReply): void {
-    const send = this.request.complete || isSmall(this.request) ? sendError : sendErrorUnread.bind(undefined, this.request)
+    const send = isReadOrSmall(this.request) ? sendError : sendErrorUnread.bind(undefined, this.request)
     this.#bytes = send(this.#response, reply, this.#envelope())
   }
 
@@ -85,7 +86,7 @@ export class Exchange {
   }
 
   #envelope(): { requestId: string; close: boolean } {
-    return { requestId: this.requestId, close: this.#options.draining.aborted }
+    return { requestId: this.requestId, close: this.#options.traffic.draining.aborted }
   }
 
   /** The answer is out, or will never be: counts and logs it. */
@@ -97,7 +98,7 @@ export class Exchange {
     // nginx's number for "client closed request": no status went out, or not all of the answer.
     const status = answered ? this.#response.statusCode : 499
     answers.add(endpoint, status)
-    this.#options.metrics.duration.observe({ endpoint }, ms / 1000)
+    this.#options.traffic.metrics.duration.observe({ endpoint }, ms / 1000)
     const line: AccessLine = {
       requestId: this.requestId,
       method: this.method,
@@ -112,15 +113,6 @@ export class Exchange {
     }
     this.#options.log.info(line, 'request')
   }
-}
-
-/** What node reads and drops by itself after an answer, for the next request on the connection. */
-const SMALL_BODY_BYTES = 64 * 1024
-
-/** True when what may be unread of the body is known to be little. */
-function isSmall(request: IncomingMessage): boolean {
-  if (request.headers['transfer-encoding'] !== undefined) return false
-  return Number(request.headers['content-length'] ?? 0) <= SMALL_BODY_BYTES
 }
 
 /** What a handler or a stream ends with because the client left. */

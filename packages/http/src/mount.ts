@@ -7,12 +7,12 @@ import { Edge, type EdgeSettings } from './edge.ts'
 import { type AnyEndpoint, DEFAULT_MAX_BODY_BYTES, type Method, type RawBody, type Reply, type ServingClass } from './endpoint.ts'
 import { overloaded, type UnavailableTest } from './errors.ts'
 import { Exchange, RequestIds } from './exchange.ts'
-import { InFlight } from './in-flight.ts'
 import type { PathMatch } from './matcher.ts'
-import { AnswerCounts, type HttpLog, type HttpMetrics } from './observe.ts'
+import type { HttpLog } from './observe.ts'
 import type { RateLimiter } from './rate-limit.ts'
 import { isRawBody, type Registry } from './registry.ts'
-import { EndpointRequest, WaitingRequests } from './request.ts'
+import { EndpointRequest } from './request.ts'
+import type { Traffic } from './traffic.ts'
 import { queryReader, validateBody } from './validate.ts'
 
 /** What requests are answered with. */
@@ -23,17 +23,13 @@ export interface MountOptions {
   readonly authenticator: Authenticator
   readonly rateLimiter: RateLimiter
   readonly log: HttpLog
-  readonly metrics: HttpMetrics
+  readonly traffic: Traffic
   /** Milliseconds that only go forward. */
   readonly clock: { monotonic(): number }
-  /** Aborted when this process starts to drain. */
-  readonly draining: AbortSignal
   /** Whom to believe about clients' addresses. */
   readonly edge?: EdgeSettings
   /** Names the errors that mean 503 with Retry-After: PostgreSQL cannot be reached, the queue is full. */
   readonly isUnavailable?: UnavailableTest
-  /** Shared with {@link HttpServer}, which waits for it when it stops. */
-  readonly inFlight?: InFlight
   /** Told about every authenticated request: where devices are seen. */
   readonly onAuthenticated?: (requester: Requester, from: { readonly ip: string; readonly userAgent: string }) => void
   /** Told of every request before it is looked at; the request waits for what it returns. */
@@ -42,8 +38,6 @@ export interface MountOptions {
   readonly maxBodyBytesHeld?: number
 }
 
-/** Long polls of a sync process count too. */
-const DEFAULT_MAX_IN_FLIGHT = 20_000
 const DEFAULT_BODY_BYTES_HELD = 64 * 1024 * 1024
 
 /** Answers every request of an Express application from the registry. Nothing mounted after it is ever reached. */
@@ -74,22 +68,15 @@ class Mount {
   readonly #options: MountOptions
   readonly #routes = new Map<AnyEndpoint, Route>()
   readonly #edge: Edge
-  readonly #inFlight: InFlight
   readonly #bodies: BodyBudget
   readonly #isUnavailable: UnavailableTest
-  readonly #answers = new AnswerCounts()
   readonly #ids = new RequestIds()
-  readonly #waiting: WaitingRequests
 
   constructor(options: MountOptions) {
     this.#options = options
-    this.#waiting = new WaitingRequests(options.draining)
     this.#edge = new Edge(options.edge)
-    this.#inFlight = options.inFlight ?? new InFlight(DEFAULT_MAX_IN_FLIGHT)
     this.#bodies = new BodyBudget(options.maxBodyBytesHeld ?? DEFAULT_BODY_BYTES_HELD)
     this.#isUnavailable = options.isUnavailable ?? (() => false)
-    options.metrics.inFlight.sample(() => this.#inFlight.count)
-    options.metrics.requests.sample(() => this.#answers.read())
     for (const endpoint of options.registry.endpoints) {
       const served = (endpoint.servedBy as ServingClass[]).find((name) => options.services[name] !== undefined)
       if (served === undefined) continue
@@ -99,15 +86,16 @@ class Mount {
   }
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { traffic } = this.#options
     const exchange = new Exchange(this.#options, this.#edge, request, response, this.#ids)
-    const entered = exchange.method === 'OPTIONS' || this.#inFlight.enter()
+    const entered = exchange.method === 'OPTIONS' || traffic.inFlight.enter()
     response.on('close', () => {
-      if (entered && exchange.method !== 'OPTIONS') this.#inFlight.leave()
-      exchange.closed(this.#answers)
+      if (entered && exchange.method !== 'OPTIONS') traffic.inFlight.leave()
+      exchange.closed(traffic.answers)
     })
     if (exchange.method === 'OPTIONS') return exchange.preflight()
     if (!entered) {
-      this.#options.metrics.shed.inc()
+      traffic.metrics.shed.inc()
       return exchange.fail(overloaded('The server is busy'))
     }
     try {
@@ -125,7 +113,7 @@ class Mount {
 
   async #run(route: Route, params: Readonly<Record<string, string>>, exchange: Exchange): Promise<Reply> {
     const { endpoint } = route
-    const { authenticator, rateLimiter, draining } = this.#options
+    const { authenticator, rateLimiter, traffic } = this.#options
     let requester: Requester | undefined
     if (endpoint.auth !== 'none') {
       const token = accessTokenOf(exchange.request.headers.authorization, exchange.query)
@@ -143,10 +131,10 @@ class Mount {
       userAgent: exchange.userAgent,
       path: exchange.path,
       method: endpoint.method as Method,
-      draining: exchange.noWait ? NO_WAIT : draining,
+      draining: exchange.noWait ? NO_WAIT : traffic.draining,
       raw: exchange.request,
     }
-    const info = new EndpointRequest(facts, this.#waiting)
+    const info = new EndpointRequest(facts, traffic.waiting)
     exchange.begin(info)
     return await endpoint.handler({ ctx: route.ctx, params, query, requester, body, request: info })
   }

@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import { corsHeaders } from './cors.ts'
 import type { Reply } from './endpoint.ts'
 import type { ErrorReply } from './errors.ts'
+import { endUnread } from './unread.ts'
 
 /** Facts that every answer of one exchange carries. */
 export interface Envelope {
@@ -43,7 +45,7 @@ async function sendInPieces(response: ServerResponse, status: number, headers: H
     for (const piece of pieces(text)) {
       length += piece.length
       yield piece
-      await new Promise((resolve) => setImmediate(resolve))
+      await turn()
     }
   }
   await pipeline(Readable.from(counted(), { objectMode: false }), response)
@@ -68,15 +70,7 @@ export function sendError(response: ServerResponse, reply: ErrorReply, envelope:
   return sendJson(response, reply.status, startHeaders(envelope, reply.headers), JSON.stringify(reply.body))
 }
 
-/** What is still read and thrown away of a body that was refused. */
-const LINGER_BYTES = 32 * 1024 * 1024
-const LINGER_MS = 5000
-
-/**
- * Writes an error to a request whose body was not read to its end, and closes the connection after it. Closing at once would
- * reset the connection under a client that is still sending, and it might never see the answer: so a bounded part of the rest is
- * read and dropped first.
- */
+/** Writes an error to a request whose body was not read to its end, and closes the connection after it. */
 export function sendErrorUnread(request: IncomingMessage, response: ServerResponse, reply: ErrorReply, envelope: Envelope): number {
   const text = JSON.stringify(reply.body)
   const length = Buffer.byteLength(text)
@@ -85,15 +79,7 @@ export function sendErrorUnread(request: IncomingMessage, response: ServerRespon
   headers['content-length'] = length
   response.writeHead(reply.status, headers)
   response.write(text)
-  let dropped = 0
-  const timer = setTimeout(() => response.end(), LINGER_MS)
-  request.on('data', (chunk: Buffer) => {
-    dropped += chunk.length
-    if (dropped > LINGER_BYTES) response.end()
-  })
-  request.on('end', () => response.end())
-  response.on('close', () => clearTimeout(timer))
-  request.resume()
+  endUnread(request, response)
   return length
 }
 

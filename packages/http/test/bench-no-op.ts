@@ -18,6 +18,7 @@ import {
   mountEndpoints,
   Registry,
   rawJsonObject,
+  Traffic,
 } from '../src/index.ts'
 import { ALICE, echo } from './harness.ts'
 
@@ -55,11 +56,13 @@ function mountOptions(): MountOptions {
     authenticator: { authenticate: async () => ALICE },
     rateLimiter: { check: async () => {} },
     log: createLogger({ level: 'info', format: 'json', write: () => {} }),
-    metrics: new Metrics().use(httpMetrics),
     clock: { monotonic: () => performance.now() },
-    draining: new AbortController().signal,
     edge: { trustedSecret: 'a secret of the usual length, 32 bytes' },
-    inFlight: new InFlight(10_000),
+    traffic: new Traffic({
+      inFlight: new InFlight(10_000),
+      metrics: new Metrics().use(httpMetrics),
+      draining: new AbortController().signal,
+    }),
   }
 }
 

@@ -16,6 +16,7 @@ import {
   Registry,
   type Reply,
   type Requester,
+  Traffic,
 } from '../src/index.ts'
 
 export interface TestServices {
@@ -103,7 +104,10 @@ export interface SendOptions {
   readonly body?: string | Uint8Array | object
 }
 
-export async function startServer(endpoints: readonly AnyEndpoint[], options: Partial<MountOptions> = {}): Promise<TestServer> {
+export async function startServer(
+  endpoints: readonly AnyEndpoint[],
+  options: Partial<MountOptions> & { inFlight?: InFlight } = {},
+): Promise<TestServer> {
   const inFlight = options.inFlight ?? new InFlight(1000)
   const drain = new AbortController()
   const lines: TestServer['lines'] = []
@@ -122,11 +126,9 @@ export async function startServer(endpoints: readonly AnyEndpoint[], options: Pa
     authenticator: tokens,
     rateLimiter: { check: async () => {} },
     log,
-    metrics: metrics.use(httpMetrics),
     clock: { monotonic: () => performance.now() },
-    draining: drain.signal,
+    traffic: new Traffic({ inFlight, metrics: metrics.use(httpMetrics), draining: drain.signal }),
     ...options,
-    inFlight,
   })
   const server = new HttpServer({ listener: app, inFlight, log })
   const { port } = await server.listen(0)

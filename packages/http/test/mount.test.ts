@@ -2,9 +2,10 @@ import { once } from 'node:events'
 import http from 'node:http'
 import { Readable } from 'node:stream'
 import { describe, expect, test } from '@jest/globals'
+import { Metrics } from '@weft/kernel'
 import { MatrixError } from '@weft/matrix'
 import { z } from 'zod'
-import { InFlight, internalHeaders, ReplyError, rawJsonObject } from '../src/index.ts'
+import { httpMetrics, InFlight, internalHeaders, ReplyError, rawJsonObject, Traffic } from '../src/index.ts'
 import { echo, startServer } from './harness.ts'
 
 const ECHO = '/_matrix/client/v3/echo'
@@ -244,6 +245,31 @@ describe('mountEndpoints', () => {
     expect((await first).status).toBe(200)
     await server.inFlight.idle()
     expect((await server.send('GET', ECHO)).status).toBe(200)
+  })
+
+  test('endpoints that are mounted anew count in the same place, each request once', async () => {
+    const metrics = new Metrics()
+    const traffic = new Traffic({ inFlight: new InFlight(10), metrics: metrics.use(httpMetrics), draining: new AbortController().signal })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>()
+    const slow = echo({
+      handler: async () => {
+        arrive()
+        await promise
+        return { json: {} }
+      },
+    })
+    await using before = await startServer([echo()], { traffic })
+    await before.send('GET', ECHO)
+    await before.accessLines(1)
+    await using after = await startServer([slow], { traffic })
+    const answer = after.send('GET', ECHO)
+    await arrived
+    expect(await metrics.value('weft_http_requests_in_flight')).toBe(1)
+    resolve()
+    await answer
+    await after.accessLines(1)
+    expect(await metrics.value('weft_http_requests_total')).toBe(2)
   })
 
   test('long polls end early when the process drains, and answers say Connection: close', async () => {
