@@ -1,8 +1,7 @@
 import { type FencedTransactions, type MemberProfile, ProfilePropagation } from '@weft/accounts'
-import { Jobs, type ProcessContext } from '@weft/kernel'
+import { Jobs, type ProcessContext, pause } from '@weft/kernel'
 import type { RoomsWriter } from '@weft/rooms'
 import { asConnectionLost, type Database, MembershipsReader, retentionRules, sweepExpired } from '@weft/storage'
-import { pause } from './pause.ts'
 
 /** How often old rows are looked for. */
 const RETENTION_MS = 3_600_000

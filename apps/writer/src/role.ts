@@ -1,9 +1,8 @@
-import type { ProcessContext } from '@weft/kernel'
+import { type ProcessContext, pause } from '@weft/kernel'
 import type { LocalSigner } from '@weft/matrix'
 import { type Backplane, type HeldLease, isUnavailable, WriterLease } from '@weft/replication'
 import type { KeyLookup } from '@weft/rooms'
 import type { Database } from '@weft/storage'
-import { pause } from './pause.ts'
 import { type ActiveWriter, activate } from './writer.ts'
 
 /** What a writer stands on. */

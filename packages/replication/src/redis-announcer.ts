@@ -1,4 +1,5 @@
-import type { Clock } from '@weft/kernel'
+import { setImmediate as turn } from 'node:timers/promises'
+import { type Clock, pause } from '@weft/kernel'
 import type { Redis } from 'ioredis'
 import { bytesOf, encodeEntry, type OutgoingEntry, type WireEntry } from './announcement.ts'
 import type { Announcer, Follower, Following, ReplicationLog, ReplicationObserver } from './announcer.ts'
@@ -203,7 +204,7 @@ class RedisReader {
         if (signal.aborted) return
         this.#options.log.debug({ err }, 'reading announcements was interrupted')
         this.#awake()
-        await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, retryMs))
+        await pause(this.#options.clock, retryMs)
       }
     }
   }
@@ -233,7 +234,7 @@ class RedisReader {
       quiet = entries > 0 ? 0 : quiet + 1
       if (quiet >= quietReads) return
       // Whom the entries wake is answered before more is asked for.
-      if (entries > 0) await new Promise<void>((resolve) => setImmediate(resolve))
+      if (entries > 0) await turn()
     }
   }
 

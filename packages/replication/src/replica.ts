@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '@weft/kernel'
+import { type Clock, pause, type Timer } from '@weft/kernel'
 import type { Queryable } from '@weft/storage'
 import { type Announcement, type Entry, EntryDecoder, PoisonedEntry, type WireEntry } from './announcement.ts'
 import type { Announcer, Follower, Following, ReplicationLog, ReplicationObserver } from './announcer.ts'
@@ -287,7 +287,7 @@ export class Replica<All extends StreamSet = StreamSet, Class extends ProcessCla
       } catch (err) {
         this.#options.log.warn({ err }, 'stored positions could not be read: trying again')
       }
-      await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, retryMs))
+      await pause(this.#options.clock, retryMs)
     }
   }
 

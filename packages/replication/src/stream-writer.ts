@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '@weft/kernel'
+import { type Clock, pause, type Timer } from '@weft/kernel'
 import { type BoundSql, CommitOutcomeUnknown, isUniqueViolation, type Queryable, type Tx } from '@weft/storage'
 import type { OutgoingAnnouncement } from './announcement.ts'
 import type { Announcer, ReplicationLog } from './announcer.ts'
@@ -322,7 +322,7 @@ export class StreamWriter<All extends StreamSet = StreamSet> {
       } catch (err) {
         log.warn({ err, xid }, 'the outcome of a commit is not known yet')
       }
-      await new Promise<void>((resolve) => clock.setTimeout(resolve, settleRetryMs))
+      await pause(clock, settleRetryMs)
     }
     return undefined
   }

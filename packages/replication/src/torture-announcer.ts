@@ -1,4 +1,4 @@
-import type { Clock } from '@weft/kernel'
+import { type Clock, pause } from '@weft/kernel'
 import type { OutgoingEntry, WireEntry } from './announcement.ts'
 import type { Announcer, Follower, Following } from './announcer.ts'
 
@@ -51,7 +51,7 @@ class TorturedFollower implements Follower {
 
   async apply(wire: WireEntry, asOf?: number): Promise<void> {
     const { random, clock, drop = 0, repeat = 0, shuffle = 0, delayMs = 0 } = this.#options
-    if (delayMs > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, random() * delayMs))
+    if (delayMs > 0) await pause(clock, random() * delayMs)
     if (random() < drop) return
     const held = this.#held
     this.#held = undefined

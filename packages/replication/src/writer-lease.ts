@@ -1,4 +1,4 @@
-import type { Clock } from '@weft/kernel'
+import { type Clock, pause } from '@weft/kernel'
 import { type Queryable, sql } from '@weft/storage'
 import type { ReplicationLog } from './announcer.ts'
 import { HeldLease } from './held-lease.ts'
@@ -106,7 +106,7 @@ export class WriterLease {
         signal.throwIfAborted()
         if (err instanceof PooledError) throw err
         log.warn({ err }, 'the writer lease cannot be asked for now')
-        await this.#pause(jittered(reconnectMs), signal)
+        await pause(this.#options.clock, jittered(reconnectMs), signal)
       }
     }
   }
@@ -133,7 +133,7 @@ export class WriterLease {
       // The last poll before the holder counts as gone comes no later than then.
       const left = staleMs - (clock.monotonic() - seenAt)
       const usual = Math.min(jittered(Math.min(pollMs * (1 + polls / 100), slowestPollMs)), left)
-      await this.#pause(quick-- > 0 ? quickPollMs : usual, signal)
+      await pause(this.#options.clock, quick-- > 0 ? quickPollMs : usual, signal)
     }
   }
 
@@ -172,18 +172,6 @@ export class WriterLease {
       await lease.release()
       throw err
     }
-  }
-
-  async #pause(ms: number, signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        timer.cancel()
-        signal.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = this.#options.clock.setTimeout(done, ms)
-      signal.addEventListener('abort', done)
-    })
   }
 }
 

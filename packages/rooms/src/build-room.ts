@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { MatrixError, type RoomVersion } from '@weft/matrix'
 import { appendEvent, type PreparedEvent, type Proposal } from './append-event.ts'
 import { RoomHead } from './room-head.ts'
@@ -75,7 +76,7 @@ export async function buildReplacement(
   const builder = new RoomInTheMaking({ ...room, version: replacement.version }, tools, numbers)
   for (const [i, proposal] of replacement.first(oldEvents[0]?.built.eventId ?? lastKnown).entries()) {
     builder.add(proposal)
-    if (i % AT_A_TIME === AT_A_TIME - 1) await new Promise<void>((resolve) => setImmediate(resolve))
+    if (i % AT_A_TIME === AT_A_TIME - 1) await turn()
   }
   if (draft === '') end(builder.head.roomId)
   for (const proposal of replacement.after) {

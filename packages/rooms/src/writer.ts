@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Clock, Metrics } from '@weft/kernel'
+import { type Clock, type Metrics, pause } from '@weft/kernel'
 import type { Signer } from '@weft/matrix'
 import { FencedError, type Streams, type StreamWriter, streams } from '@weft/replication'
 import {
@@ -142,7 +142,7 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
     onUnsettled: options.onUnsettled,
     isFenced: (error) => streamWriter.refused(error) instanceof FencedError,
     now: environment.now,
-    pause: (ms) => new Promise((resolve) => void clock.setTimeout(resolve, ms)),
+    pause: (ms) => pause(clock, ms),
     metrics: {
       batch({ events, statements, seconds }) {
         figures.events.inc(events)

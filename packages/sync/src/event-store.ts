@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { requireRoomVersion } from '@weft/matrix'
 import type { SyncEventRow } from '@weft/storage'
 import { LRUCache } from 'lru-cache'
@@ -70,7 +71,7 @@ export class EventStore {
       const event = this.get(nid)
       if (event?.complete) found.set(nid, event)
       else missing.push(nid)
-      if (++looked % LOOKS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+      if (++looked % LOOKS_A_TURN === 0) await turn()
     }
     for (let from = 0; from < missing.length; from += EVENTS_A_TURN) {
       for (const row of await this.#source.eventsByNids(missing.slice(from, from + EVENTS_A_TURN))) {

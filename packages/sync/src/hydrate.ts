@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { clampLimit } from '@weft/matrix'
 import type { AggregationReaders, SyncReader, TimelineRange } from '@weft/storage'
 import type { EventStore } from './event-store.ts'
@@ -208,11 +209,6 @@ async function readState(works: readonly RoomWork[], shown: readonly RoomWork[],
   const taking = takeState(works, scope, current, deps)
   if (taking !== undefined) await taking
   if (large) await turn()
-}
-
-/** Lets others on the event loop go first. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }
 
 /** Takes away what the user was not meant to see of stretches that reach beyond the membership. */

@@ -1,3 +1,5 @@
+import { setImmediate as turn } from 'node:timers/promises'
+
 /** How long work goes on before others on the event loop get their turn. */
 const TURN_MS = 4
 
@@ -8,7 +10,7 @@ export class Turns {
   /** Gives way where the turn is over. */
   async rest(): Promise<void> {
     if (performance.now() - this.#since < TURN_MS) return
-    await new Promise<void>((resolve) => setImmediate(resolve))
+    await turn()
     this.#since = performance.now()
   }
 }
