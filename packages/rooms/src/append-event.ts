@@ -84,8 +84,7 @@ export function appendEvent(
 
   const extremities = head.extremities.slice(0, MAX_PREV_EVENTS)
   const prevEvents = extremities.map((extremity) => extremity.eventId)
-  // A member of another server may have sent the greatest depth there is: what follows has the same (R01).
-  const depth = Math.min(extremities.reduce((max, extremity) => Math.max(max, extremity.depth), 0) + 1, MAX_DEPTH)
+  const depth = depthAfter(extremities)
   const roomId = isCreate && version.roomIdIsCreateHash ? undefined : head.roomId
   const redactsKey = version.contentRedacts ? undefined : proposal.redacts?.eventId
   const eventId = version.eventFormat === 1 ? tools.firstFormat.newEventId() : undefined
@@ -151,6 +150,11 @@ export function appendEvent(
   if (proposal.redacts?.key !== undefined) redactInState(head, proposal.redacts)
   head.advance({ eventNid: tools.eventNid, eventId: built.eventId, depth, stateGroup })
   return { eventNid: tools.eventNid, built, proposal, depth, stateGroup, authDepth, baseGroup, change, relation: relationOf(content) }
+}
+
+/** The depth of an event after these: a member of another server may have sent the greatest there is, and what follows has the same (R01). */
+export function depthAfter(events: ReadonlyArray<{ readonly depth: number }>): number {
+  return Math.min(events.reduce((max, { depth }) => Math.max(max, depth), 0) + 1, MAX_DEPTH)
 }
 
 /** The auth depth of an event with these auth events; absent where one of theirs is. */

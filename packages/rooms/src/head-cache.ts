@@ -85,7 +85,7 @@ export class HeadCache {
     const bytes = head.bytes
     this.#heads.delete(head.roomId)
     this.#heads.set(head.roomId, head)
-    this.#evicted.delete(head.roomId)
+    if (this.#evicted.delete(head.roomId)) this.#collected.unregister(head)
     this.#sizes.set(head.roomId, bytes)
     this.#bytes += bytes - before
     if (this.#bytes > this.#maxBytes) this.#evict()
@@ -198,7 +198,7 @@ export class HeadCache {
       if (head.pending > 0) continue
       this.#forget(roomId)
       this.#evicted.set(roomId, new WeakRef(head))
-      this.#collected.register(head, roomId)
+      this.#collected.register(head, roomId, head)
     }
   }
 

@@ -204,7 +204,7 @@ export class RoomHead implements AuthStateView {
 
   #countMember({ content }: StateEntry, n: 1 | -1): void {
     this.#members += n
-    if (content.membership === 'invite' || content.membership === 'knock') this.#pendingMembers += n
+    if (isPending(own(content, 'membership'))) this.#pendingMembers += n
   }
 
   /** Enters an event that was built on all extremities: it is the only one now. */
@@ -226,4 +226,9 @@ export class RoomHead implements AuthStateView {
 /** Bytes of memory that the content of a state event takes. Members share theirs, so they cost none. */
 export function contentBytes(type: string, content: JsonObject): number {
   return type === 'm.room.member' ? 0 : JSON.stringify(content).length * 2
+}
+
+/** True for the membership of who waits to be answered. */
+export function isPending(membership: unknown): boolean {
+  return membership === 'invite' || membership === 'knock'
 }

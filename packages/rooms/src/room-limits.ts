@@ -1,5 +1,5 @@
 import { type AuthEventView, type JsonObject, MatrixError, own, type Rejection, reject } from '@weft/matrix'
-import { contentBytes, type RoomHead } from './room-head.ts'
+import { contentBytes, isPending, type RoomHead } from './room-head.ts'
 
 /** How far a room may grow in what every member of it has to keep (R26). */
 export interface RoomLimits {
@@ -56,9 +56,4 @@ function fitsState(
   if (before === undefined && entries >= limits.stateEntries) return false
   if (bytes < limits.stateBytes) return true
   return before !== undefined && contentBytes(type, content) <= contentBytes(type, before.content)
-}
-
-/** True for who waits to be answered. */
-export function isPending(membership: unknown): boolean {
-  return membership === 'invite' || membership === 'knock'
 }

@@ -1,4 +1,4 @@
-import { type Queryable, type Sql, sql } from './sql.ts'
+import { type Queryable, sql } from './sql.ts'
 
 /** A state group whose uses are looked for. */
 export interface StateGroupInUse {
@@ -37,15 +37,13 @@ const namedOutside = sql<{ state_group: number }>(
   'stateGroups.namedOutside',
   `SELECT DISTINCT state_group FROM events WHERE room_nid = $1 AND stream_ordering IS NULL AND state_group = ANY($2::bigint[])`,
 )
-const remove = sql<{ prev_state_group: number | null }>(
+/** Deletes of these groups those that no other builds on, and answers what those built on. */
+export const removeStateGroups = sql<{ prev_state_group: number | null }>(
   'stateGroups.remove',
   `DELETE FROM state_groups g WHERE g.state_group = ANY($1::bigint[])
      AND NOT EXISTS (SELECT FROM state_groups n WHERE n.prev_state_group = g.state_group)
    RETURNING g.prev_state_group`,
 )
-
-/** Deletes of these groups those that no other builds on, and answers what those built on. */
-export const removeStateGroups: Sql<{ prev_state_group: number | null }> = remove
 
 /** Finds out which state groups something still refers to. */
 export class StateGroupUsesReader {

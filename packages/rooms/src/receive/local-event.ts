@@ -5,10 +5,10 @@ import {
   type EventReference,
   type JsonObject,
   type JsonValue,
-  MAX_DEPTH,
   type Signer,
   type Verdict,
 } from '@weft/matrix'
+import { depthAfter } from '../append-event.ts'
 import { type FirstFormat, NotPrepared } from '../first-format.ts'
 import type { Extremity, RoomHead } from '../room-head.ts'
 import type { StateAt } from './group-states.ts'
@@ -66,7 +66,7 @@ export async function buildOn(
       originServerTs: draft.originServerTs,
       authEvents: authIds.map(reference),
       prevEvents: prevEvents.map(reference),
-      depth: Math.min(Math.max(0, ...extremities.map(({ depth }) => depth)) + 1, MAX_DEPTH),
+      depth: depthAfter(extremities),
       redacts,
       eventId,
     },
