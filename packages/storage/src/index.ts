@@ -45,6 +45,7 @@ export { type BoundSql, bind, type Queryable, type Sql, sql, type Tx } from './s
 export * from './state.ts'
 export * from './state-group-uses.ts'
 export * from './sync-reads.ts'
+export * from './sync-states.ts'
 export * from './sync-timelines.ts'
 export * from './timeline-times.ts'
 export * from './tokens.ts'

@@ -130,7 +130,7 @@ function loadSummaries(works: readonly RoomWork[], deps: HydrateDeps): Promise<v
     else missing.push(work)
   }
   if (unknown.length > 0)
-    return deps.reader
+    return deps.reader.states
       .changedMembers(unknown)
       .then((changed) => readSummaries([...missing, ...unknown.filter((work) => changed.has(work.roomNid))], deps))
   return missing.length === 0 ? undefined : readSummaries(missing, deps)
@@ -179,7 +179,7 @@ async function readState(works: readonly RoomWork[], shown: readonly RoomWork[],
   const whole = shown.filter((work) => work.full && !scope.filter.room.state.allowsNone).map((work) => work.roomNid)
   const keys = keysToRead(works, scope, memberEvents)
   const memberChanges = new Map(shown.map((work) => [work.roomNid, work.feed?.memberChanges]))
-  const [wholeRows, keyRows] = await Promise.all([deps.reader.currentOf(whole, !lazy), deps.reader.currentAt(keys)])
+  const [wholeRows, keyRows] = await Promise.all([deps.reader.states.currentOf(whole, !lazy), deps.reader.states.currentAt(keys)])
   const large = wholeRows.length > LARGE_STATE
   keep(wholeRows)
   keep(keyRows)
@@ -198,7 +198,7 @@ async function readState(works: readonly RoomWork[], shown: readonly RoomWork[],
     after: work.full ? timelineStart(work) : Math.min(work.since, timelineStart(work)),
   }))
   const deltas = new Map<number, RoomWork['deltas'][number][]>()
-  for (const row of await deps.reader.deltasAfter(after)) {
+  for (const row of await deps.reader.states.deltasAfter(after)) {
     const list = deltas.get(row.roomNid)
     if (list === undefined) deltas.set(row.roomNid, [row])
     else list.push(row)
