@@ -1,7 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { connectionUrl, Dedicated } from '@weft/storage'
 import { startPostgres, type TestDatabase, testDatabase } from '@weft/testkit'
+import * as bullmq from 'bullmq'
+import pg from 'pg'
 import { type JobData, type JobRun, Jobs, type JobsOptions, Metrics, silentLogger, systemClock } from '../src/index.ts'
+import { steadyBackend } from '../src/jobs/steady-connection.ts'
 
 let database: TestDatabase
 const running = new Set<Jobs>()
@@ -218,3 +221,34 @@ async function count(name: string): Promise<{ rows: number }> {
   })
   return { rows: row?.n ?? -1 }
 }
+
+describe('a connection of BullMQ that breaks', () => {
+  /** pg's client emits `error`, which throws where nobody listens: in a process, an uncaught exception. */
+  const broken = new Error('terminating connection due to unexpected postmaster exit')
+
+  function backend() {
+    const connection = { connectionString: connectionUrl(database.connection), schema: schema(), migrate: true, max: 2 }
+    const made = steadyBackend(bullmq, pg)('steady', { connection }, { withBlockingConnection: true })
+    // Queue and Worker listen to their backend.
+    made.on('error', () => undefined)
+    const inner = made as unknown as { connection: { getListenClient(): Promise<pg.Client>; pool: pg.Pool } }
+    return { made, inner: inner.connection }
+  }
+
+  test('while it closes does not end the process', async () => {
+    const { made, inner } = backend()
+    await made.waitUntilReady()
+    const listening = await inner.getListenClient()
+    await made.close()
+    expect(() => listening.emit('error', broken)).not.toThrow()
+  })
+
+  test('while it is taken from the pool, as for the migration, does not end the process', async () => {
+    const { made, inner } = backend()
+    await made.waitUntilReady()
+    const client = await inner.pool.connect()
+    expect(() => client.emit('error', broken)).not.toThrow()
+    client.release(true)
+    await made.close()
+  })
+})

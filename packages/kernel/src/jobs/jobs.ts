@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Logger } from '../log/logger.ts'
 import type { Instruments, Metrics } from '../metrics/metrics.ts'
 import { jobMetrics } from './job-metrics.ts'
+import { steadyBackend } from './steady-connection.ts'
 
 /** JSON that a job carries: ids to look up, never the work itself. */
 export type JobData = Readonly<Record<string, unknown>>
@@ -123,7 +124,7 @@ export class Jobs {
     for (const [name, { everyMs }] of this.#definitions) {
       if (everyMs !== undefined) await queue.upsertJobScheduler(name, { every: everyMs }, { name, opts: { attempts: 1 } })
     }
-    const { Worker, createPostgresBackend } = await import('bullmq')
+    const { Worker, backend } = await importBullMQ()
     const lockMs = this.#options.lockMs ?? 30_000
     const worker = new Worker(
       QUEUE,
@@ -138,7 +139,7 @@ export class Jobs {
         settings: { backoffStrategy: retryDelay },
         autorun: false,
       },
-      createPostgresBackend,
+      backend,
     )
     worker.on('error', (err) => this.#log.warn({ err }, 'jobs are interrupted'))
     worker.on('failed', (job, err) => {
@@ -198,7 +199,7 @@ export class Jobs {
   }
 
   async #makeQueue(): Promise<PostgresQueue> {
-    const { createPostgresBackend, Queue } = await import('bullmq')
+    const { Queue, backend } = await importBullMQ()
     const queue = new Queue(
       QUEUE,
       {
@@ -210,7 +211,7 @@ export class Jobs {
           removeOnFail: FAILED_JOBS_KEPT,
         },
       },
-      createPostgresBackend,
+      backend,
     )
     queue.on('error', (err) => this.#log.warn({ err }, 'the queue of jobs is interrupted'))
     try {
@@ -235,6 +236,11 @@ export class Jobs {
       application_name: `${applicationName} jobs`,
     }
   }
+}
+
+async function importBullMQ() {
+  const [bullmq, { default: pg }] = await Promise.all([import('bullmq'), import('pg')])
+  return { Queue: bullmq.Queue, Worker: bullmq.Worker, backend: steadyBackend(bullmq, pg) }
 }
 
 /** Twice as long each time, up to ten minutes, and up to a half less so that jobs that failed together part. */
