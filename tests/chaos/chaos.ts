@@ -50,7 +50,7 @@ async function withMachine(
   try {
     await run({ machine, load: await SteadyLoad.start({ urls: machine.urls, ...load }) })
   } catch (error) {
-    check('the load begins', [String(error), machine.tail()])
+    check('the load begins', [machine.tail(), String(error)])
   } finally {
     await machine.stop()
   }
@@ -72,7 +72,7 @@ async function chaos(name: string, { machine, load }: Rig, fault: () => Promise<
     console.log(`   ${load.acknowledged - before} messages acknowledged; tries repeated: ${load.counts}`)
     load.counts.retried.clear()
   } catch (error) {
-    check(name, [String(error), machine.tail()])
+    check(name, [machine.tail(), String(error)])
   }
 }
 

@@ -41,6 +41,8 @@ interface Member {
   readonly client: TestClient
   readonly rooms: readonly string[]
   readonly follower: Follower
+  /** What it asks for now, and since when; undefined between its requests. */
+  asking: { readonly what: string; readonly since: number } | undefined
 }
 
 /**
@@ -77,7 +79,12 @@ export class SteadyLoad implements AsyncDisposable {
     )
     await Promise.all(clients.map((client, i) => Promise.all((roomsOf[i] as string[]).map((room) => client.join(room)))))
     const followers = await Promise.all(clients.map((client) => Follower.start(client)))
-    const members = clients.map((client, i) => ({ client, rooms: roomsOf[i] as string[], follower: followers[i] as Follower }))
+    const members = clients.map((client, i) => ({
+      client,
+      rooms: roomsOf[i] as string[],
+      follower: followers[i] as Follower,
+      asking: undefined,
+    }))
     const load = new SteadyLoad(options, counts, rooms, members)
     load.resume()
     return load
@@ -106,8 +113,13 @@ export class SteadyLoad implements AsyncDisposable {
     const acks = () => this.#acknowledged.filter((one) => one.begunAt >= since)
     await this.#until('a message is acknowledged', () => acks().length > 0, deadline)
     const firstSend = Math.min(...acks().map((one) => one.at)) - since
-    const everybody = () => new Set(acks().map((one) => senderOf(one.body))).size === this.#members.length
-    await this.#until('every client has a message acknowledged', everybody, deadline)
+    const heard = () => new Set(acks().map((one) => senderOf(one.body)))
+    await this.#until(
+      'every client has a message acknowledged',
+      () => heard().size === this.#members.length,
+      deadline,
+      () => this.#silent(heard()),
+    )
     const everySend = performance.now() - since
     await Promise.all(
       this.#members.map(({ follower, rooms }) => {
@@ -169,19 +181,38 @@ export class SteadyLoad implements AsyncDisposable {
     return faults
   }
 
+  /** Who has not been answered, and what they wait for. */
+  #silent(heard: ReadonlySet<string>): string {
+    const silent = this.#members.filter(({ client }) => !heard.has(client.userId))
+    return silent
+      .map(
+        ({ client, asking }) =>
+          `${client.userId}: ${asking === undefined ? 'asks nothing' : `${asking.what} for ${Math.round(performance.now() - asking.since)} ms`}`,
+      )
+      .join(', ')
+  }
+
   /** Messages one after another, now and then a receipt and a typing notice, as a person's client sends them. */
-  async #write({ client, rooms }: Member): Promise<void> {
+  async #write(member: Member): Promise<void> {
+    const { client, rooms } = member
+    const ask = async <T>(what: string, answer: Promise<T>): Promise<T> => {
+      member.asking = { what, since: performance.now() }
+      return await answer.finally(() => {
+        member.asking = undefined
+      })
+    }
     for (let i = 0; this.#running; i++) {
       const roomId = rooms[i % rooms.length] as string
       const body = `${client.userId} ${this.#number++}`
       const begunAt = performance.now()
       try {
-        const eventId = await client.message(roomId, body)
+        const eventId = await ask('a message', client.message(roomId, body))
         this.#acknowledged.push({ roomId, eventId, body, begunAt, at: performance.now() })
         for (const tell of [...this.#listeners]) tell()
         const room = `/rooms/${encodeURIComponent(roomId)}`
-        if (i % 8 === 3) await client.post(`${room}/receipt/m.read/${encodeURIComponent(eventId)}`)
-        if (i % 8 === 6) await client.put(`${room}/typing/${encodeURIComponent(client.userId)}`, { typing: true, timeout: 5000 })
+        if (i % 8 === 3) await ask('a receipt', client.post(`${room}/receipt/m.read/${encodeURIComponent(eventId)}`))
+        if (i % 8 === 6)
+          await ask('typing', client.put(`${room}/typing/${encodeURIComponent(client.userId)}`, { typing: true, timeout: 5000 }))
       } catch (error) {
         this.counts.notAbsorbed.push(`${client.userId}: ${error}`)
       }
@@ -189,10 +220,10 @@ export class SteadyLoad implements AsyncDisposable {
     }
   }
 
-  async #until(what: string, holds: () => boolean, deadline: number): Promise<void> {
+  async #until(what: string, holds: () => boolean, deadline: number, state = () => ''): Promise<void> {
     while (!holds()) {
       const left = deadline - performance.now()
-      if (left <= 0) throw new Error(`a minute passed and not yet: ${what}`)
+      if (left <= 0) throw new Error(`a minute passed and not yet: ${what} ${state()}`)
       await new Promise<void>((resolve) => {
         const done = () => {
           clearTimeout(timer)
