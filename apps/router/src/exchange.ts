@@ -58,6 +58,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
   readonly #with: ExchangeDependencies
   #attempt: Attempt | undefined
   #instance: KnownInstance | undefined
+  #askedAsStandby = false
   #tried: Set<KnownInstance> | undefined
   #attempts = 0
   #sentAt = 0
@@ -165,6 +166,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
   sendTo(instance: KnownInstance): void {
     this.#waiting = false
     this.#instance = instance
+    this.#askedAsStandby = instance.state === 'standby'
     this.servingClass = instance.class
     const number = ++this.#attempts
     this.#sentAt = this.#with.clock.monotonic()
@@ -194,7 +196,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
         this.#again('refused')
         return undefined
       }
-    } else this.#with.book.answered(instance)
+    } else this.#with.book.answered(instance, this.#askedAsStandby)
     return downstreamHeaders(headers, this.#with.draining())
   }
 

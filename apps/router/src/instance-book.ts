@@ -71,7 +71,7 @@ const drainsMs = 3_000
 export class InstanceBook {
   readonly #byId = new Map<string, KnownInstance>()
   /** Given up while discovery still lists them: nothing is heard of them before they announce something else. */
-  readonly #givenUp = new Map<string, InstanceState>()
+  readonly #givenUp = new Map<string, string>()
   readonly #candidates = new Map<ServingClass, readonly KnownInstance[]>()
   readonly #directory: InstanceDirectory
   readonly #clock: MonotonicClock
@@ -99,7 +99,7 @@ export class InstanceBook {
     const listed = new Set<string>()
     for (const instance of this.#directory.instances()) {
       listed.add(instance.instance)
-      if (this.#givenUp.get(instance.instance) === instance.state) continue
+      if (this.#givenUp.get(instance.instance) === announcement(instance)) continue
       this.#givenUp.delete(instance.instance)
       this.#put(instance)
     }
@@ -120,6 +120,7 @@ export class InstanceBook {
     const known = this.#byId.get(instance.instance)
     if (known === undefined) {
       this.#byId.set(instance.instance, new KnownInstance(instance, now))
+      this.#announced(instance)
       return
     }
     const epoch = instance.epoch ?? 0
@@ -133,6 +134,13 @@ export class InstanceBook {
     known.port = instance.port
     known.setAsideUntil = 0
     known.servedAsWriter = false
+    this.#announced(instance)
+  }
+
+  /** Discovery speaks again: a writer that it has just named is news to what was found out by asking. */
+  #announced(instance: Instance): void {
+    if (instance.class !== 'writer' || instance.state !== 'ready') return
+    for (const known of this.#byId.values()) if (known.class === 'writer') known.servedAsWriter = false
   }
 
   #forget(known: KnownInstance, reason: Error | undefined): void {
@@ -209,15 +217,16 @@ export class InstanceBook {
     return undefined
   }
 
-  /** An instance answered. */
-  answered(known: KnownInstance): void {
+  /** An instance answered. @param asStandby what it was asked while discovery called it a standby */
+  answered(known: KnownInstance, asStandby: boolean): void {
     if (known.failures > 0) {
       known.failures = 0
       known.trying = false
       known.setAsideUntil = 0
       this.#events.available()
     }
-    if (known.state === 'standby' && !known.servedAsWriter) {
+    // What it was asked before it stood by it may still answer.
+    if (asStandby && known.state === 'standby' && !known.servedAsWriter) {
       known.servedAsWriter = true
       known.readySince = this.#clock.monotonic()
       this.#changed()
@@ -248,12 +257,17 @@ export class InstanceBook {
 
   /** Gives an instance up that discovery lost and that no probe reached, or that a newer writer replaced. */
   giveUp(known: KnownInstance, reason: Error): void {
-    if (!known.lost) this.#givenUp.set(known.id, known.state)
+    if (!known.lost) this.#givenUp.set(known.id, announcement(known))
     // Out of the candidates first: what its requests do next must not find it.
     this.#candidates.clear()
     this.#forget(known, reason)
     this.#changed()
   }
+}
+
+/** An instance that is the writer a second time announces another epoch; the pause between may go unseen. */
+function announcement({ state, epoch = 0 }: Pick<Instance, 'state' | 'epoch'>): string {
+  return `${state} ${epoch}`
 }
 
 function newer(a: KnownInstance, b: KnownInstance): boolean {

@@ -267,6 +267,11 @@ describe('discovery', () => {
     bench.directory.list(next, stopped)
     expect(json(await bench.call('PUT', send(3), { body: '{}' }))).toEqual({ by: 'writer-2' })
     expect(stopped.seen).toHaveLength(1)
+    // It is the writer once more; that it stood by in between may have gone unseen.
+    stopped.epoch = 3
+    stopped.handle((_req, res) => void res.end('{"by":"writer-1"}'))
+    bench.directory.list(next, stopped)
+    expect(json(await bench.call('PUT', send(4), { body: '{}' }))).toEqual({ by: 'writer-1' })
     await next.kill()
   })
 
@@ -287,6 +292,38 @@ describe('discovery', () => {
     active = true
     expect((await Promise.all(sends)).map((answer) => json(answer))).toEqual(Array(5).fill({ by: 'writer-2' }))
     expect(json(await bench.call('POST', create, { body: '{}' }))).toEqual({ by: 'writer-2' })
+    // Discovery speaks again, and knows a newer one: no other instance is the writer then, whatever was found out before.
+    const newest = await new Worker('writer-3', 'writer').start()
+    newest.epoch = 3
+    const asked = standby.seen.length
+    bench.directory.list(standby, newest)
+    expect(json(await bench.call('PUT', send(6), { body: '{}' }))).toEqual({ by: 'writer-3' })
+    expect(standby.seen).toHaveLength(asked)
+    await newest.kill()
+  })
+
+  test('a writer that stands by is not taken for the writer because it still answers what it was asked before', async () => {
+    let finish: (() => void) | undefined
+    const before = await bench.worker('writer-1', 'writer', (_req, res) => {
+      finish = () => {
+        res.writeHead(503)
+        res.end('{}')
+      }
+    })
+    await bench.router()
+    const late = bench.call('PUT', send(1), { body: '{}' })
+    await until(() => finish !== undefined)
+    before.state = 'standby'
+    bench.directory.list(before)
+    finish?.()
+    expect((await late).status).toBe(503)
+    const waiting = bench.call('PUT', send(2), { body: '{}' })
+    const next = await new Worker('writer-2', 'writer').start()
+    next.epoch = 2
+    bench.directory.list(before, next)
+    expect(json(await waiting)).toEqual({ by: 'writer-2' })
+    expect(before.seen).toHaveLength(1)
+    await next.kill()
   })
 })
 
