@@ -103,8 +103,8 @@ export class SyncTimelines {
       ranges.map((range) => range.limit),
       filter.types?.map(likePattern) ?? null,
       filter.notTypes.length === 0 ? null : filter.notTypes.map(likePattern),
-      filter.senders ?? null,
-      filter.notSenders.length === 0 ? null : filter.notSenders,
+      filter.senders?.filter(canBeUserId) ?? null,
+      filter.notSenders.length === 0 ? null : filter.notSenders.filter(canBeUserId),
     ])
     return rows.map(toSyncEvent)
   }
@@ -128,6 +128,11 @@ function likePattern(type: string): string {
   return toPgText(type)
     .replace(/[\\%_]/g, '\\$&')
     .replaceAll('*', '%')
+}
+
+/** A filter may name anything, also what `text` cannot hold and no event was ever sent by (R03). */
+function canBeUserId(sender: string): boolean {
+  return !sender.includes('\0')
 }
 
 function toSyncEvent(row: EventColumns): SyncEventRow {

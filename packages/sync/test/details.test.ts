@@ -116,6 +116,9 @@ describe('filters', () => {
     const inline = async (filter: object) => (await shown(JSON.stringify(filter)))[room.roomId]
     expect(bodies(await inline({ room: { timeline: { contains_url: true } } }))).toEqual(['picture'])
     expect(bodies(await inline({ room: { timeline: { not_senders: [a], types: ['m.room.message'] } } }))).toEqual(['from b'])
+    const others = { not_senders: [a, '\0'], types: ['m.room.message', '\0'], not_types: ['\0'] }
+    expect(bodies(await inline({ room: { timeline: others } }))).toEqual(['from b'])
+    expect(bodies(await inline({ room: { timeline: { senders: ['\0'] } } }))).toEqual([])
     const few = await inline({ room: { timeline: { types: ['m.room.message'], limit: 1 }, state: { types: ['m.room.create'] } } })
     expect(bodies(few)).toEqual(['picture'])
     expect(few?.timeline.limited).toBe(true)
