@@ -74,7 +74,7 @@ export async function composeSingle(context: ProcessContext, backplane: Backplan
       writerContext.lifecycle.setReady(true)
     },
     onStandby() {
-      door.close()
+      door.close('writer')
       writerContext.lifecycle.setReady(false)
     },
   })

@@ -47,7 +47,7 @@ export async function composeWriter(context: ProcessContext, parts: WriterParts)
       presence.update({ state: 'ready', epoch: writer.epoch })
     },
     onStandby() {
-      door.close()
+      door.close('writer')
       presence.update({ state: 'standby' })
     },
   })

@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type ProcessContext, pause } from '@weft/kernel'
+import { type ProcessContext, pause, type Timer } from '@weft/kernel'
 import express from 'express'
 import { corsHeaders } from './cors.ts'
+import type { ServingClass } from './endpoint.ts'
 import { InFlight } from './in-flight.ts'
-import { type MountOptions, mountEndpoints } from './mount.ts'
+import { type Mounted, type MountOptions, mountEndpoints } from './mount.ts'
 import { httpMetrics } from './observe.ts'
 import { HttpServer } from './server.ts'
 import { Traffic } from './traffic.ts'
@@ -17,6 +18,8 @@ const MAX_IN_FLIGHT = 20_000
 const CLOSING_MS = 3000
 /** Discovery's nudge takes some 50 ms. */
 const FAREWELL_MS = 250
+/** What is still unanswered so long after a class has closed waits for something that may never come. */
+const ABANDON_MS = 2000
 
 /** Where a process listens. `xForwarded`: the listener of that name's setting. */
 export interface DoorAddress {
@@ -33,6 +36,8 @@ export class Door {
   readonly #context: ProcessContext
   readonly #traffic: Traffic
   readonly #servers: HttpServer[] = []
+  #mounted: Mounted | undefined
+  #abandoning: Timer | undefined
   #answer: (request: IncomingMessage, response: ServerResponse) => void = (_request, response) => refuse(response, notActiveHeader)
 
   constructor(context: ProcessContext) {
@@ -73,7 +78,7 @@ export class Door {
     const app = express()
     app.disable('x-powered-by')
     app.disable('etag')
-    mountEndpoints(app, {
+    this.#mounted = mountEndpoints(app, {
       ...options,
       log,
       clock,
@@ -82,9 +87,15 @@ export class Door {
     this.#answer = app
   }
 
-  /** Refuses again: this process is not, or not any more, the one to ask. */
-  close(): void {
+  /**
+   * Refuses again: this process is not, or not any more, the one to ask.
+   * @param served the class that it is no more: what this has not answered soon is answered 503
+   */
+  close(served: ServingClass): void {
     this.#answer = (_request, response) => refuse(response, notActiveHeader)
+    const mounted = this.#mounted
+    this.#abandoning?.cancel()
+    this.#abandoning = this.#context.clock.setTimeout(() => mounted?.abandon(served), ABANDON_MS)
   }
 
   /**
@@ -99,6 +110,7 @@ export class Door {
   async stop(): Promise<void> {
     const deadline = Math.max(0, this.#context.config.process.shutdown_deadline - CLOSING_MS)
     await Promise.all(this.#servers.map((server) => server.stop(deadline)))
+    this.#abandoning?.cancel()
   }
 }
 

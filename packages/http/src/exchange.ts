@@ -30,6 +30,8 @@ export class Exchange {
   readonly #started: number
   #info: EndpointRequest | undefined
   #bytes = 0
+  /** Answered, or broken off, over the head of its handler. */
+  #abandoned = false
 
   constructor(options: MountOptions, edge: Edge, request: IncomingMessage, response: ServerResponse, ids: RequestIds) {
     this.#options = options
@@ -59,7 +61,7 @@ export class Exchange {
   }
 
   async reply(reply: Reply): Promise<void> {
-    if (this.#response.destroyed) return discard(reply)
+    if (this.#response.destroyed || this.#abandoned) return discard(reply)
     this.#bytes = (await sendReply(this.#response, reply, this.#envelope())) ?? 0
   }
 
@@ -68,8 +70,16 @@ export class Exchange {
     this.#bytes = send(this.#response, reply, this.#envelope())
   }
 
+  /** Its handler is not waited for any more: whoever serves it next may be asked again. */
+  abandon(): void {
+    if (this.#response.writableEnded) return
+    this.#abandoned = true
+    if (this.#response.headersSent) this.#response.destroy()
+    else this.fail(overloaded('This process does not serve requests now; try again'))
+  }
+
   failWith(error: unknown, isUnavailable: UnavailableTest): void {
-    const gone = this.#response.destroyed
+    const gone = this.#response.destroyed || this.#abandoned
     if (error instanceof ClientGone || (gone && isAbort(error))) return
     const { reply, bug } =
       error instanceof BodyBudgetExceeded ? { reply: overloaded('The server is busy'), bug: false } : replyToError(error, isUnavailable)

@@ -40,15 +40,28 @@ export interface MountOptions {
 
 const DEFAULT_BODY_BYTES_HELD = 64 * 1024 * 1024
 
+/** Endpoints that answer requests. */
+export interface Mounted {
+  /**
+   * Answers 503 to everything that this class has not answered yet, or breaks off its answer. Whatever the handlers still come to is
+   * thrown away.
+   */
+  abandon(served: ServingClass): void
+}
+
 /** Answers every request of an Express application from the registry. Nothing mounted after it is ever reached. */
-export function mountEndpoints(app: Express, options: MountOptions): void {
-  const listener = endpointListener(options)
-  app.use((request, response) => listener(request, response))
+export function mountEndpoints(app: Express, options: MountOptions): Mounted {
+  const mount = new Mount(options)
+  app.use(listenerOf(mount))
+  return mount
 }
 
 /** The same without Express: a listener for `node:http`. */
 export function endpointListener(options: MountOptions): (request: IncomingMessage, response: ServerResponse) => void {
-  const mount = new Mount(options)
+  return listenerOf(new Mount(options))
+}
+
+function listenerOf(mount: Mount): (request: IncomingMessage, response: ServerResponse) => void {
   return (request, response) => {
     // answer() never rejects: whatever a handler throws becomes a reply or, if that fails too, a log line.
     void mount.answer(request, response)
@@ -57,6 +70,7 @@ export function endpointListener(options: MountOptions): (request: IncomingMessa
 
 interface Route {
   readonly endpoint: AnyEndpoint
+  readonly served: ServingClass
   readonly ctx: unknown
   readonly readQuery: ((query: string) => unknown) | undefined
 }
@@ -64,13 +78,14 @@ interface Route {
 const NO_QUERY = Object.freeze({})
 const NO_WAIT = AbortSignal.abort()
 
-class Mount {
+class Mount implements Mounted {
   readonly #options: MountOptions
   readonly #routes = new Map<AnyEndpoint, Route>()
   readonly #edge: Edge
   readonly #bodies: BodyBudget
   readonly #isUnavailable: UnavailableTest
   readonly #ids = new RequestIds()
+  readonly #open = new Set<Exchange>()
 
   constructor(options: MountOptions) {
     this.#options = options
@@ -81,7 +96,7 @@ class Mount {
       const served = (endpoint.servedBy as ServingClass[]).find((name) => options.services[name] !== undefined)
       if (served === undefined) continue
       const readQuery = endpoint.query === undefined ? undefined : queryReader(endpoint.query)
-      this.#routes.set(endpoint, { endpoint, ctx: options.services[served], readQuery })
+      this.#routes.set(endpoint, { endpoint, served, ctx: options.services[served], readQuery })
     }
   }
 
@@ -89,7 +104,9 @@ class Mount {
     const { traffic } = this.#options
     const exchange = new Exchange(this.#options, this.#edge, request, response, this.#ids)
     const entered = exchange.method === 'OPTIONS' || traffic.inFlight.enter()
+    this.#open.add(exchange)
     response.on('close', () => {
+      this.#open.delete(exchange)
       if (entered && exchange.method !== 'OPTIONS') traffic.inFlight.leave()
       exchange.closed(traffic.answers)
     })
@@ -108,6 +125,12 @@ class Mount {
       await exchange.reply(await this.#run(route, match.params, exchange))
     } catch (error) {
       exchange.failWith(error, this.#isUnavailable)
+    }
+  }
+
+  abandon(served: ServingClass): void {
+    for (const exchange of [...this.#open]) {
+      if (exchange.endpoint !== undefined && this.#routes.get(exchange.endpoint)?.served === served) exchange.abandon()
     }
   }
 

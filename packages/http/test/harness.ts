@@ -11,6 +11,7 @@ import {
   HttpServer,
   httpMetrics,
   InFlight,
+  type Mounted,
   type MountOptions,
   mountEndpoints,
   Registry,
@@ -87,6 +88,7 @@ export interface Answer {
 export interface TestServer extends AsyncDisposable {
   readonly port: number
   readonly server: HttpServer
+  readonly mounted: Mounted
   readonly inFlight: InFlight
   readonly drain: AbortController
   readonly lines: { level: string; fields: Record<string, unknown>; message: string }[]
@@ -120,7 +122,7 @@ export async function startServer(
   const log = { info: write('info'), warn: write('warn'), error: write('error') }
   const tokens = new KnownTokens()
   const app = express().disable('x-powered-by').disable('etag')
-  mountEndpoints(app, {
+  const mounted = mountEndpoints(app, {
     registry: new Registry(endpoints),
     services: { writer: { name: 'writer' } },
     authenticator: tokens,
@@ -136,6 +138,7 @@ export async function startServer(
   return {
     port,
     server,
+    mounted,
     inFlight,
     drain,
     lines,

@@ -50,6 +50,35 @@ describe('mountEndpoints', () => {
     expect([elsewhere.status, elsewhere.json.errcode]).toEqual([404, 'M_UNRECOGNIZED'])
   })
 
+  test('answers for handlers of a class that it is no more, and throws away what they still come to', async () => {
+    const arrived = Promise.withResolvers<void>()
+    const late = Promise.withResolvers<{ json: object }>()
+    const endpoints = [
+      echo({
+        id: 'w',
+        path: '/w',
+        servedBy: ['writer'],
+        handler: () => {
+          arrived.resolve()
+          return late.promise
+        },
+      }),
+      echo({ id: 's', path: '/s', servedBy: ['sync'] }),
+    ]
+    await using server = await startServer(endpoints, { services: { writer: { name: 'writer' }, sync: { name: 'sync' } } })
+    const waiting = server.send('GET', '/w')
+    await arrived.promise
+    server.mounted.abandon('sync')
+    expect(server.inFlight.count).toBe(1)
+    server.mounted.abandon('writer')
+    const answer = await waiting
+    expect([answer.status, answer.headers['retry-after'], answer.json.errcode]).toEqual([503, '1', 'M_UNKNOWN'])
+    late.resolve({ json: { too: 'late' } })
+    expect((await server.send('GET', '/s')).json.ctx).toEqual({ name: 'sync' })
+    expect((await server.accessLines(2)).map((line) => line.status)).toEqual([503, 200])
+    expect(server.lines.filter(({ level }) => level === 'error')).toEqual([])
+  })
+
   test('replies with JSON, spliced text or a stream, with status and headers; HEAD without the body', async () => {
     const endpoints = [
       echo({
