@@ -114,6 +114,7 @@ describe('what may be sent', () => {
       relate('m.annotation', '$x\u0000y', { key: '\u0000' }),
       relate('m.annotation', `$${'x'.repeat(300)}`, { key: { a: 1 } }),
       relate('m.thread', 'not an id'),
+      relate('m.thread', '$x\u0000y'),
       relate('x'.repeat(3000), '$x'),
       relate('a\u0000b', '$x'),
       { rel_type: 1, event_id: [] } as never,

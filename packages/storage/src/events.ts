@@ -132,6 +132,11 @@ const txnEvent = sql<{ key: Buffer; event_id: string }>(
   'SELECT t.key, e.event_id FROM event_txn_ids t JOIN events e USING (event_nid) WHERE t.key = ANY($1::bytea[])',
 )
 
+const txnIdsOfDevice = sql<{ event_nid: number; txn_id: string }>(
+  'events.txnIdsOfDevice',
+  'SELECT event_nid, txn_id FROM event_txn_ids WHERE event_nid = ANY($1::bigint[]) AND device_id = $2 AND txn_id IS NOT NULL',
+)
+
 /** By which request an event came. */
 export interface EventTxn {
   /** Of user, device and path. */
@@ -157,8 +162,17 @@ export class EventsReader {
 
   /** The event, whatever its state: callers look at `rejectionReason`, `outlier` and `streamOrdering`. */
   async byId(eventId: string): Promise<ClientEventRow | undefined> {
+    // Content may name one as it likes (R03): no event has NUL in its id, and PostgreSQL would not be asked for it.
+    if (eventId.includes('\0')) return undefined
     const row = (await this.#db.query(byIds, [[eventId]]))[0]
     return row && toClientEventRow(row)
+  }
+
+  /** The transaction ids that a device gave these events, which its user sent; those of other devices are absent. */
+  async txnIdsOf(nids: readonly number[], deviceId: string): Promise<Map<number, string>> {
+    if (nids.length === 0) return new Map()
+    const rows = await this.#db.query(txnIdsOfDevice, [nids, deviceId])
+    return new Map(rows.map((row) => [row.event_nid, fromPgText(row.txn_id)]))
   }
 
   /** With envelopes, by nid. */
