@@ -37,6 +37,6 @@ export function roomsReaders(db: Database, serverName: string): RoomsReaders {
     published: new PublishedRooms({ directory: new RoomDirectoryReader(db), rooms }),
     reads,
     relations: new RelationReads({ reads, relations }),
-    timelines: new TimelineReads({ reads, events, state, times: new TimelineTimes(db) }),
+    timelines: new TimelineReads({ reads, events, times: new TimelineTimes(db) }),
   }
 }

@@ -11,6 +11,8 @@ export interface RelationsQuery {
   readonly to?: number | undefined
   readonly limit: number
   readonly recurse: boolean
+  /** The device that asks. */
+  readonly deviceId?: string | undefined
 }
 
 /** A page of events, as JSON texts. */
@@ -57,7 +59,7 @@ export class RelationReads {
 
   /** The events that relate to one that the user may see. @throws MatrixError M_NOT_FOUND */
   async children(userId: string, roomId: string, eventId: string, query: RelationsQuery): Promise<RelationsPage> {
-    const { access } = await this.#reads.visibleEvent(userId, roomId, eventId)
+    const { access } = await this.#reads.visibleEvent(userId, roomId, eventId, query.deviceId)
     const { roomNid } = access.room
     const { direction, limit, relationType, type } = query
     const back = direction === 'b'
@@ -81,9 +83,14 @@ export class RelationReads {
   async threads(
     userId: string,
     roomId: string,
-    query: { readonly participated: boolean; readonly from?: number | undefined; readonly limit: number },
+    query: {
+      readonly participated: boolean
+      readonly from?: number | undefined
+      readonly limit: number
+      readonly deviceId?: string | undefined
+    },
   ): Promise<RelationsPage> {
-    const access = await this.#reads.access(userId, roomId)
+    const access = await this.#reads.access(userId, roomId, query.deviceId)
     const until = access.until ?? NEWEST
     const ignored = await this.#reads.ignoredUsers(userId)
     const { threads, next } = await this.#threads({

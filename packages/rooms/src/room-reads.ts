@@ -25,6 +25,8 @@ export interface RoomAccess {
   readonly view: RoomView
   /** The last position the user may read, `undefined` where that is the present. */
   readonly until: number | undefined
+  /** The device that asks, which is shown the transaction ids of what it sent. */
+  readonly deviceId: string | undefined
 }
 
 /** Which members to list. */
@@ -66,16 +68,17 @@ export class RoomReads {
   /**
    * What the user may read: all for members; up to the departure for who has left and not forgotten the room; all of a
    * world-readable room for anybody.
+   * @param deviceId the device that asks, where events are to be shown as to who sent them
    * @throws MatrixError M_FORBIDDEN, the same for a room that does not exist
    */
-  async access(userId: string, roomId: string): Promise<RoomAccess> {
+  async access(userId: string, roomId: string, deviceId?: string): Promise<RoomAccess> {
     const room = await this.#rooms.byRoomId(roomId)
     if (room === undefined) throw forbidden()
     const view = await RoomView.load(this.#state, room.roomNid, userId)
     const version = knownVersion(room)
-    if (view.membership === 'join' || view.visibility === 'world_readable') return { room, version, view, until: undefined }
+    if (view.membership === 'join' || view.visibility === 'world_readable') return { room, version, view, until: undefined, deviceId }
     if (view.leftAt === undefined || (await this.#hasForgotten(view, room))) throw forbidden()
-    return { room, version, view, until: view.leftAt }
+    return { room, version, view, until: view.leftAt, deviceId }
   }
 
   /** The rooms the user is joined to. */
@@ -150,20 +153,25 @@ export class RoomReads {
   }
 
   /** One event, if the user may see it. @throws MatrixError M_NOT_FOUND, the same whether it is hidden or absent (R28) */
-  async event(userId: string, roomId: string, eventId: string): Promise<string> {
-    const { access, row } = await this.visibleEvent(userId, roomId, eventId)
+  async event(userId: string, roomId: string, eventId: string, deviceId?: string): Promise<string> {
+    const { access, row } = await this.visibleEvent(userId, roomId, eventId, deviceId)
     return (await this.show(access, [row]))[0] as string
   }
 
   /** An event and what its reader may read beside it. @throws MatrixError M_NOT_FOUND, the same whether it is hidden or absent (R28) */
-  async visibleEvent(userId: string, roomId: string, eventId: string): Promise<{ access: RoomAccess; row: ClientEventRow }> {
+  async visibleEvent(
+    userId: string,
+    roomId: string,
+    eventId: string,
+    deviceId?: string,
+  ): Promise<{ access: RoomAccess; row: ClientEventRow }> {
     const notFound = () => new MatrixError('M_NOT_FOUND', 'There is no such event, or you may not see it')
     const [room, row] = await Promise.all([this.#rooms.byRoomId(roomId), this.#events.byId(eventId)])
     if (room === undefined || row === undefined || row.roomNid !== room.roomNid || row.rejectionReason !== undefined) throw notFound()
     const view = await RoomView.load(this.#state, room.roomNid, userId)
     if (!view.sees(row) || (await this.#hasForgotten(view, room))) throw notFound()
     const until = view.membership === 'join' || view.visibility === 'world_readable' ? undefined : view.leftAt
-    return { access: { room, version: knownVersion(room), view, until }, row }
+    return { access: { room, version: knownVersion(room), view, until, deviceId }, row }
   }
 
   /** The room's aliases on this server, for members and for anybody where history is world-readable. */
@@ -179,12 +187,30 @@ export class RoomReads {
     const viewer = { userId, ignored: () => this.ignoredUsers(userId) }
     const readers = { relations: this.#relations, events: this.#events, rooms: this.#rooms }
     const events = rows.map((row) => aggregatedEvent(access, row))
-    return this.#texts(access, rows, await aggregateRelations(readers, events, viewer))
+    const [relations, txnIds] = await Promise.all([aggregateRelations(readers, events, viewer), this.#txnIds(access, rows)])
+    return this.#texts(access, rows, relations, txnIds)
   }
 
-  /** State events as client events of this room. */
-  showState(access: RoomAccess, rows: readonly ClientEventRow[]): Promise<string[]> {
-    return this.#texts(access, rows)
+  /** Spec: client-server API, "Room event format": `unsigned.transaction_id` is for the device that sent the event. */
+  async #txnIds({ view, deviceId }: RoomAccess, rows: readonly ClientEventRow[]): Promise<Map<number, string> | undefined> {
+    if (deviceId === undefined) return undefined
+    return this.#events.txnIdsOf(
+      rows.filter((row) => row.sender === view.userId).map((row) => row.eventNid),
+      deviceId,
+    )
+  }
+
+  /** The member events of these users, of the state that the user may read. Spec: client-server API, "Lazy-loading room members". */
+  async membersOf(access: RoomAccess, userIds: readonly string[]): Promise<string[]> {
+    const keys = userIds.map((userId) => ['m.room.member', userId] as const)
+    if (keys.length === 0) return []
+    let nids: number[]
+    if (access.until === undefined) nids = (await this.#state.currentAt(access.room.roomNid, keys)).map((entry) => entry.eventNid)
+    else {
+      const then = await this.#stateNids(access, access.until)
+      nids = (await this.#state.nidsByKeys(keys)).flatMap(({ nid }) => then.get(nid) ?? [])
+    }
+    return this.#texts(access, [...(await this.#events.byNids(nids)).values()])
   }
 
   /** Whom a user ignores. Spec: client-server API, "Ignoring Users". */
@@ -205,10 +231,16 @@ export class RoomReads {
     }
   }
 
-  #texts(access: RoomAccess, rows: readonly ClientEventRow[], relations?: ReadonlyMap<string, string>): Promise<string[]> {
+  #texts(
+    access: RoomAccess,
+    rows: readonly ClientEventRow[],
+    relations?: ReadonlyMap<string, string>,
+    txnIds?: ReadonlyMap<number, string>,
+  ): Promise<string[]> {
     return clientEvents(this.#events, rows, access.version, (row) => ({
       roomId: access.room.roomId,
       relations: relations?.get(row.eventId),
+      transactionId: txnIds?.get(row.eventNid),
       membership: row.streamOrdering === undefined ? undefined : (access.view.membershipAt(row.streamOrdering) ?? 'leave'),
     }))
   }

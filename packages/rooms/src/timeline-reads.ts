@@ -1,6 +1,6 @@
 import { type EventFilter, MatrixError, type RoomEventFilter } from '@weft/matrix'
 import { decodeSyncToken } from '@weft/replication'
-import { type ClientEventRow, contentOf, type EventsReader, type StateReader, type TimelineTimes } from '@weft/storage'
+import { type ClientEventRow, contentOf, type EventsReader, type TimelineTimes } from '@weft/storage'
 import type { RoomAccess, RoomReads } from './room-reads.ts'
 
 /** A page of a room's timeline, as JSON texts. */
@@ -64,13 +64,11 @@ export function positionOfToken(token: string): number {
 export class TimelineReads {
   readonly #reads: RoomReads
   readonly #events: EventsReader
-  readonly #state: StateReader
   readonly #times: TimelineTimes
 
-  constructor(options: { reads: RoomReads; events: EventsReader; state: StateReader; times: TimelineTimes }) {
+  constructor(options: { reads: RoomReads; events: EventsReader; times: TimelineTimes }) {
     this.#reads = options.reads
     this.#events = options.events
-    this.#state = options.state
     this.#times = options.times
   }
 
@@ -87,7 +85,7 @@ export class TimelineReads {
     const until = back ? (query.to ?? OLDEST) : Math.min(query.to ?? newest, newest)
     const { rows, at, exhausted } = await this.#scan(access, { ...query, from, until })
     const chunk = await this.#reads.show(access, rows)
-    const state = query.filter?.lazyLoadMembers ? await this.#senders(access, rows) : []
+    const state = query.filter?.lazyLoadMembers ? await this.#reads.membersOf(access, [...new Set(rows.map((row) => row.sender))]) : []
     return {
       chunk,
       start: paginationToken(from === NEWEST ? (rows[0]?.streamOrdering ?? at) : from),
@@ -105,9 +103,9 @@ export class TimelineReads {
     userId: string,
     roomId: string,
     eventId: string,
-    options: { readonly limit: number; readonly filter?: RoomEventFilter | undefined },
+    options: { readonly limit: number; readonly filter?: RoomEventFilter | undefined; readonly deviceId?: string | undefined },
   ): Promise<EventContext> {
-    const { access, row } = await this.#reads.visibleEvent(userId, roomId, eventId)
+    const { access, row } = await this.#reads.visibleEvent(userId, roomId, eventId, options.deviceId)
     const position = row.streamOrdering as number
     const { filter } = options
     const half = Math.floor(options.limit / 2)
@@ -182,18 +180,6 @@ export class TimelineReads {
       }
     }
     return { rows, at, exhausted }
-  }
-
-  /** The member events of the senders. Spec: client-server API, "Lazy-loading room members". */
-  async #senders(access: RoomAccess, rows: readonly ClientEventRow[]): Promise<string[]> {
-    const senders = [...new Set(rows.map((row) => row.sender))]
-    if (senders.length === 0) return []
-    const entries = await this.#state.currentAt(
-      access.room.roomNid,
-      senders.map((sender) => ['m.room.member', sender] as const),
-    )
-    const members = await this.#events.byNids(entries.map((entry) => entry.eventNid))
-    return this.#reads.showState(access, [...members.values()])
   }
 }
 

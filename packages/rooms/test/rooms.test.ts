@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { compileRoomEventFilter } from '@weft/matrix'
 import { EventWriter } from '../src/index.ts'
 import { txnKey } from '../src/txn-ids.ts'
 import { RoomsRig } from './rig.ts'
@@ -84,6 +85,7 @@ describe.each(['10', '11', '12'])('a room of version %s', (room_version) => {
     const pruned = JSON.parse(await rig.reads.event(alice, roomId, id))
     expect(pruned.content).toEqual({})
     expect(pruned.unsigned.redacted_because).toMatchObject({ event_id: redaction, sender: bob })
+    await expect(redact(bob, '$x\u0000y')).rejects.toMatchObject({ errcode: 'M_NOT_FOUND' })
   })
 })
 
@@ -95,6 +97,23 @@ describe('sending', () => {
     const later = await sendAgain(roomId)
     expect(later).toBe(one)
     expect(await rig.bodies(alice, roomId)).toEqual(['once'])
+  })
+
+  test('the device that sent an event finds its transaction id in it, wherever it reads, and nobody else does', async () => {
+    const roomId = await rig.room(alice, { preset: 'public_chat' })
+    await rig.memberships.join(bob, roomId)
+    const eventId = await rig.text(alice, roomId, 'mine', 'T\u2603')
+    const shown = async (userId: string, deviceId: string | undefined) => {
+      const access = await rig.reads.access(userId, roomId, deviceId)
+      const { chunk } = await rig.timelines.messages(access, { direction: 'b', limit: 1 })
+      const around = await rig.timelines.context(userId, roomId, eventId, { limit: 0, deviceId })
+      const texts = [...chunk, around.event, await rig.reads.event(userId, roomId, eventId, deviceId)]
+      return new Set(texts.map((text) => JSON.parse(text).unsigned.transaction_id))
+    }
+    expect(await shown(alice, 'DEV')).toEqual(new Set(['T\u2603']))
+    expect(await shown(alice, 'OTHER')).toEqual(new Set([undefined]))
+    expect(await shown(alice, undefined)).toEqual(new Set([undefined]))
+    expect(await shown(bob, 'DEV')).toEqual(new Set([undefined]))
   })
 
   /** The same transaction through a writer that has never seen it. */
@@ -256,6 +275,23 @@ describe('membership', () => {
     await rig.memberships.unban(alice, bob, roomId)
     await rig.memberships.join(bob, roomId)
     expect(await rig.bodies(bob, roomId)).toEqual(['heard', 'missed'])
+  })
+
+  test('R29 who left is shown senders as they were then, where members are loaded lazily', async () => {
+    const roomId = await rig.room(alice, { preset: 'public_chat' })
+    await rig.memberships.join(bob, roomId)
+    const rename = (displayname: string) => rig.set(alice, roomId, 'm.room.member', { membership: 'join', displayname }, alice)
+    await rename('Then')
+    await rig.text(alice, roomId, 'heard')
+    await rig.memberships.leave(bob, roomId)
+    await rename('Now')
+    const senders = async (userId: string) => {
+      const filter = compileRoomEventFilter({ lazy_load_members: true, types: ['m.room.message'] })
+      const page = await rig.timelines.messages(await rig.reads.access(userId, roomId), { direction: 'b', limit: 10, filter })
+      return page.state.map((text) => JSON.parse(text).content.displayname)
+    }
+    expect(await senders(bob)).toEqual(['Then'])
+    expect(await senders(alice)).toEqual(['Now'])
   })
 
   test('restricted rooms let in who is in an allowed room', async () => {

@@ -26,7 +26,11 @@ export const getEventContext = defineEndpoint({
   async handler({ ctx, params, query, requester }) {
     const filter = query.filter === undefined ? undefined : compileRoomEventFilter(parseJson(query.filter))
     const limit = Math.min(query.limit ?? 10, MAX_LIMIT)
-    const context = await ctx.rooms.timelines.context(requester.userId, params.roomId, params.eventId, { limit, filter })
+    const context = await ctx.rooms.timelines.context(requester.userId, params.roomId, params.eventId, {
+      limit,
+      filter,
+      deviceId: requester.deviceId,
+    })
     const { start, end, before, event, after, state } = context
     const events = `"events_before":[${before.join(',')}],"event":${event},"events_after":[${after.join(',')}]`
     return ctx.rooms.stream(`{"start":"${start}","end":"${end}",${events},"state":[`, state, ']}')

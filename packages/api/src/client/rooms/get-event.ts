@@ -12,6 +12,6 @@ export const getOneRoomEvent = defineEndpoint({
   affinity: 'roomId',
   response: clientEventShape,
   async handler({ ctx, params, requester }) {
-    return { jsonText: await ctx.rooms.reads.event(requester.userId, params.roomId, params.eventId) }
+    return { jsonText: await ctx.rooms.reads.event(requester.userId, params.roomId, params.eventId, requester.deviceId) }
   },
 })

@@ -30,7 +30,7 @@ export const getRoomEvents = defineEndpoint({
   async handler({ ctx, params, query, requester }) {
     const { timelines, reads } = ctx.rooms
     const filter = query.filter === undefined ? undefined : compileRoomEventFilter(parseJson(query.filter))
-    const access = await reads.access(requester.userId, params.roomId)
+    const access = await reads.access(requester.userId, params.roomId, requester.deviceId)
     const page = await timelines.messages(access, {
       direction: query.dir,
       from: query.from === undefined ? undefined : timelines.position(query.from),

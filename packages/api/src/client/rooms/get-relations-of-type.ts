@@ -13,7 +13,7 @@ export const getRelatingEventsWithRelType = defineEndpoint({
   query: relationsQuery,
   response: relationsResponse,
   async handler({ ctx, params, query, requester }) {
-    const asked = { ...relationsAsked(query, ctx.rooms.timelines), relationType: params.relType }
+    const asked = { ...relationsAsked(query, ctx.rooms.timelines), deviceId: requester.deviceId, relationType: params.relType }
     const page = await ctx.rooms.relations.children(requester.userId, params.roomId, params.eventId, asked)
     return { jsonText: relationsText(page, query) }
   },

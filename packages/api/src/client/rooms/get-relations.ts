@@ -14,7 +14,7 @@ export const getRelatingEvents = defineEndpoint({
   response: relationsResponse,
   unstableFeatures: ['org.matrix.msc3715.stable', 'org.matrix.msc3981'],
   async handler({ ctx, params, query, requester }) {
-    const asked = { ...relationsAsked(query, ctx.rooms.timelines) }
+    const asked = { ...relationsAsked(query, ctx.rooms.timelines), deviceId: requester.deviceId }
     const page = await ctx.rooms.relations.children(requester.userId, params.roomId, params.eventId, asked)
     return { jsonText: relationsText(page, query) }
   },

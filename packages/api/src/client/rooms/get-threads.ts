@@ -22,6 +22,7 @@ export const getThreadRoots = defineEndpoint({
   unstableFeatures: ['org.matrix.msc3440.stable', 'org.matrix.msc3856.stable'],
   async handler({ ctx, params, query, requester }) {
     const page = await ctx.rooms.relations.threads(requester.userId, params.roomId, {
+      deviceId: requester.deviceId,
       participated: query.include === 'participated',
       from: query.from === undefined ? undefined : ctx.rooms.timelines.position(query.from),
       limit: Math.min(query.limit ?? DEFAULT_LIMIT, MAX_LIMIT),
