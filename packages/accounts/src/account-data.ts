@@ -7,6 +7,7 @@ import {
   own,
   parseJson,
   parseJsonObject,
+  predefinedPushRules,
   setOwn,
 } from '@weft/matrix'
 import { type AccountDataRow, accountDataStream } from '@weft/replication'
@@ -25,7 +26,8 @@ export const accountDataLimits = {
 } as const
 
 /** Types that only the server writes. Spec: client-server API, "Client Config", server behaviour. */
-const SERVER_TYPES: ReadonlySet<string> = new Set(['m.fully_read', 'm.push_rules'])
+const PUSH_RULES = 'm.push_rules'
+const SERVER_TYPES: ReadonlySet<string> = new Set(['m.fully_read', PUSH_RULES])
 const TAGS = 'm.tag'
 const DIRECT = 'm.direct'
 
@@ -37,9 +39,15 @@ export class AccountDataReads {
     this.#data = data
   }
 
-  /** The content as JSON text. @param room absent for the account's own data @throws MatrixError M_NOT_FOUND */
+  /**
+   * The content as JSON text. "Servers must allow clients to read" the types that the server manages "as normal": the push rules
+   * are those of /sync, which no row holds.
+   * @param room absent for the account's own data
+   * @throws MatrixError M_NOT_FOUND
+   */
   async get(userId: string, room: KnownRoom | undefined, type: string): Promise<string> {
     checkName('type', type, accountDataLimits.typeBytes)
+    if (type === PUSH_RULES && room === undefined) return JSON.stringify({ global: predefinedPushRules(userId) })
     const content = await this.#data.get(userId, room?.roomNid ?? GLOBAL_ACCOUNT_DATA, type)
     if (content === undefined) throw new MatrixError('M_NOT_FOUND', 'Account data not found')
     return content

@@ -73,6 +73,13 @@ describe('account data', () => {
     }
   })
 
+  test('that the server manages is read as any other', async () => {
+    const { token } = alice
+    const { status, json } = await rig.send('GET', user('/account_data/m.push_rules'), { token })
+    expect(status).toBe(200)
+    expect(json).toEqual((await rig.send('GET', '/pushrules/', { token })).json)
+  })
+
   test('R43 has types and contents named like what every object inherits', async () => {
     const { token } = alice
     for (const type of ['__proto__', 'constructor', 'toString']) {
