@@ -2,7 +2,7 @@ import { STRIPPED_STATE_TYPES } from '@weft/matrix'
 import type { LazyMembers } from './lazy-members.ts'
 import { type RoomWork, type SyncScope, timelineStart } from './room-work.ts'
 import { hidesFrom } from './rules.ts'
-import { rollBack, type StateMap, valuesAfter, valuesBefore } from './state-map.ts'
+import { rollBack, StateMap, valuesAfter, valuesBefore } from './state-map.ts'
 import type { TimelineEvent } from './timeline-event.ts'
 
 /** What was read of a room's current state. It may be ahead of the answer and is rolled back where it is used. */
@@ -77,8 +77,33 @@ export function strippedNids(work: RoomWork, state: StateMap<number> | undefined
 export function stateEventNids(work: RoomWork, current: StateMap<number> | undefined, scope: SyncScope, lazy: LazyMembers): number[] {
   const filter = scope.filter.room.state
   if (filter.allowsNone || !filter.matchesRoom(work.roomId)) return []
+  if (!scope.stateAfter) startAfterOverruled(work)
   const shown = scope.stateAfter ? new Set<number>() : new Set(work.timeline.map((event) => event.facts.nid))
   return work.full ? wholeState(work, current, scope, shown) : changedState(work, current, scope, shown, lazy)
+}
+
+/**
+ * Starts the timeline after the last of its state events that another one replaced which the timeline does not show: it is hidden
+ * from the reader, filtered away, or came by state resolution. It stands in `state`, and a client that applies the timeline on top
+ * would go back to the older one.
+ */
+function startAfterOverruled(work: RoomWork): void {
+  const start = timelineStart(work)
+  const newest = work.deltas.at(-1)
+  if (newest === undefined || newest.position <= start) return
+  const latest = valuesAfter(work.deltas, start, work.until)
+  const shown = new StateMap<boolean>()
+  for (let i = work.timeline.length - 1; i >= 0; i--) {
+    const { nid, type, stateKey } = (work.timeline[i] as TimelineEvent).facts
+    const now = stateKey === undefined ? undefined : latest.get(type, stateKey)
+    if (stateKey === undefined || typeof now !== 'number' || shown.has(type, stateKey)) continue
+    if (nid === now) shown.set(type, stateKey, true)
+    else {
+      work.timeline = work.timeline.slice(i + 1)
+      work.limited = true
+      return
+    }
+  }
 }
 
 function wholeState(work: RoomWork, current: StateMap<number> | undefined, scope: SyncScope, shown: ReadonlySet<number>): number[] {

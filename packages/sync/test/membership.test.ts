@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { bodies, ids, type SyncProcess, types, World } from './support.ts'
+import { bodies, ids, type RoomAnswer, type SyncProcess, types, World } from './support.ts'
 
 let world: World
 let process: SyncProcess
@@ -119,6 +119,57 @@ describe('history visibility', () => {
     // What came before the visibility was set was shared still.
     expect(types(joined?.timeline.events)).toEqual(['m.room.create', 'm.room.history_visibility', 'm.room.member', 'm.room.member'])
     expect(bodies(joined)).not.toContain('hidden')
+  })
+})
+
+/** The name of a room for a client that keeps state as the specification says: `state`, and the timeline on top. */
+function nameOf(joined: RoomAnswer | undefined): unknown {
+  const events = [...(joined?.state.events ?? []), ...(joined?.timeline.events ?? [])]
+  return events.findLast((event) => event.type === 'm.room.name')?.content
+}
+
+describe('state that the timeline does not show', () => {
+  const b = '@overruled-b:test'
+  const rejoined = async () => {
+    const a = '@overruled-a:test'
+    const room = await world.rooms.room(a, { state: [visibility(a, 'joined')] })
+    await room.join(b)
+    await world.settle()
+    const device = await world.device(process, b)
+    await device.sync()
+    await room.event(name(a, 'one'))
+    return { a, room, device }
+  }
+
+  test('wins over what the timeline shows, when it was set while the reader was away', async () => {
+    const { a, room, device } = await rejoined()
+    await room.member(b, 'leave')
+    await room.event(name(a, 'two'))
+    await room.join(b)
+    await room.message(a, 'welcome back')
+    await world.settle()
+    const initial = await world.device(process, b)
+    for (const answer of [await device.peek(), await device.at(await fresh()).peek(), await initial.sync()]) {
+      const joined = answer.rooms?.join?.[room.roomId]
+      expect(nameOf(joined)).toEqual({ name: 'two' })
+      expect(joined?.timeline.limited).toBe(true)
+      expect(bodies(joined).filter((body) => body !== undefined)).toEqual(['welcome back'])
+    }
+    // Who is told the state at the end loses nothing.
+    const after = (await device.peek({ useStateAfter: true })).rooms?.join?.[room.roomId]
+    expect(types(after?.timeline.events)).toContain('m.room.name')
+  })
+
+  test('wins when the filter takes it away', async () => {
+    const { a, room, device } = await rejoined()
+    const json = { room: { timeline: { contains_url: true } } }
+    await room.event({ type: 'm.room.name', stateKey: '', sender: a, content: { name: 'two', url: 'mxc://a/b' } })
+    await room.event(name(a, 'three'))
+    await room.event({ type: 'm.room.message', sender: a, content: { body: 'shown', url: 'mxc://a/b' } })
+    await world.settle()
+    const joined = (await device.peek({ json })).rooms?.join?.[room.roomId]
+    expect(nameOf(joined)).toEqual({ name: 'three' })
+    expect(bodies(joined)).toEqual(['shown'])
   })
 })
 
