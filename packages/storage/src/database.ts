@@ -14,6 +14,8 @@ const endBackend = sql<{ gone: boolean }>(
   'SELECT pg_terminate_backend(pid, 1000) AS gone FROM pg_stat_activity WHERE pid = $1 AND application_name = $2',
 )
 
+const ANSWER_MS = 60_000
+
 /** What storage logs by; the kernel's Logger is one. */
 export interface StorageLog {
   warn(fields: object, message: string): void
@@ -26,6 +28,11 @@ export interface DatabaseOptions {
   readonly applicationName: string
   /** Connections at most (default 10). */
   readonly poolSize?: number
+  /**
+   * How long PostgreSQL may take to answer, in ms (default 60 s): a machine that vanished says nothing, and the kernel would wait for
+   * it for a quarter of an hour.
+   */
+  readonly answerMs?: number
   readonly log?: StorageLog
   readonly metrics?: Pick<Metrics, 'use'>
 }
@@ -39,7 +46,9 @@ export class Database implements Queryable {
   readonly #applicationName: string
   readonly #pool: pg.Pool
   readonly #sessions = new WeakMap<pg.PoolClient, Session>()
+  readonly #inUse = new Set<Session>()
   readonly #counts: StatementCounts
+  readonly #watch: NodeJS.Timeout
 
   constructor(options: DatabaseOptions) {
     this.connection = options.connection
@@ -55,6 +64,12 @@ export class Database implements Queryable {
     // A client that is checked out has no listener of the pool's; without one, a lost connection would end the process.
     this.#pool.on('connect', (client) => client.on('error', () => {}))
     this.#counts = new StatementCounts(this.#pool, options.metrics)
+    const answerMs = options.answerMs ?? ANSWER_MS
+    this.#watch = setInterval(() => {
+      const moment = performance.now() - answerMs
+      for (const session of this.#inUse)
+        if (session.endSilence(moment)) options.log?.warn({ ms: answerMs }, 'PostgreSQL does not answer: a connection is given up')
+    }, answerMs / 8).unref()
   }
 
   /** Statements sent since the start, BEGIN and COMMIT included. */
@@ -128,6 +143,7 @@ export class Database implements Queryable {
 
   /** Waits for what is running and closes all connections. */
   async close(): Promise<void> {
+    clearInterval(this.#watch)
     this.#counts.close()
     await this.#pool.end()
   }
@@ -144,9 +160,11 @@ export class Database implements Queryable {
       session = new Session(client, this.#counts.roundTrip)
       this.#sessions.set(client, session)
     }
+    this.#inUse.add(session)
     try {
       return await fn(session)
     } finally {
+      this.#inUse.delete(session)
       client.release(session.broken)
     }
   }

@@ -16,6 +16,7 @@ export class Session {
   #pending = 0
   /** True once the connection was lost; the pool discards it. */
   broken = false
+  #sentAt: number | undefined
 
   constructor(client: pg.ClientBase, observe: RoundTripObserver) {
     this.client = client
@@ -70,10 +71,20 @@ export class Session {
     connection.parsedStatements = {}
   }
 
+  /** Gives the connection up where PostgreSQL has owed an answer since before `moment` (of `performance.now()`): what waits fails. */
+  endSilence(moment: number): boolean {
+    if (this.#sentAt === undefined || this.#sentAt >= moment) return false
+    const { connection } = this.client as unknown as { connection: { stream: { destroy(): void } } }
+    connection.stream.destroy()
+    return true
+  }
+
   #send(statements: readonly BoundSql[], commits: boolean): Promise<StatementResult[]> {
     const started = performance.now()
+    this.#sentAt = started
     return new Promise((resolve, reject) => {
       const batch = new Batch(statements, this.#wire, (err, results) => {
+        this.#sentAt = undefined
         this.#observe(statements, (performance.now() - started) / 1000, err !== undefined)
         if (err === undefined) resolve(results)
         else reject(this.#classify(err, batch, commits))

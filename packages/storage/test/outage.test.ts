@@ -74,6 +74,28 @@ test('a transaction whose connection ends writes nothing, and fails with that', 
   expect(await db.query(count)).toEqual([{ n: 0 }])
 })
 
+test('a connection on which PostgreSQL says nothing for too long is given up, and the next statement gets another', async () => {
+  const warned: string[] = []
+  const impatient = new Database({
+    connection: server.connection,
+    applicationName: 'impatient',
+    poolSize: 1,
+    answerMs: 200,
+    log: { warn: (_fields, message) => void warned.push(message) },
+  })
+  try {
+    expect(isConnectionError(await reasonOf(impatient.query(sleep)))).toBe(true)
+    expect(warned).toContain('PostgreSQL does not answer: a connection is given up')
+    expect(await impatient.query(count)).toEqual([{ n: 0 }])
+    const unknown = await reasonOf(impatient.commitPipeline([bind(insert, [9]), bind(sleep)]))
+    expect(unknown).toBeInstanceOf(CommitOutcomeUnknown)
+    await impatient.endBackend(unknown as CommitOutcomeUnknown)
+    expect(await impatient.query(count)).toEqual([{ n: 0 }])
+  } finally {
+    await impatient.close()
+  }
+})
+
 test('after a connection that broke without a word the outcome is unknown, until its backend is gone', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'weft-cut-'))
   const clients: Socket[] = []
