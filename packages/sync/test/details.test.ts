@@ -119,6 +119,11 @@ describe('filters', () => {
     const others = { not_senders: [a, '\0'], types: ['m.room.message', '\0'], not_types: ['\0'] }
     expect(bodies(await inline({ room: { timeline: others } }))).toEqual(['from b'])
     expect(bodies(await inline({ room: { timeline: { senders: ['\0'] } } }))).toEqual([])
+    // Names and patterns side by side, in both lists.
+    const timelineTypes = async (timeline: object) => types((await inline({ room: { timeline } }))?.timeline.events)
+    expect(await timelineTypes({ types: ['m.room.create', 'm.room.mem*'] })).toEqual(['m.room.create', 'm.room.member', 'm.room.member'])
+    expect(await timelineTypes({ types: ['m.room.*'], not_types: ['m.room.message', '*member'] })).toEqual(['m.room.create'])
+    expect(await timelineTypes({ types: ['m.room.mem_er', 'm%', 'm.room.creat_*'] })).toEqual([])
     const few = await inline({ room: { timeline: { types: ['m.room.message'], limit: 1 }, state: { types: ['m.room.create'] } } })
     expect(bodies(few)).toEqual(['picture'])
     expect(few?.timeline.limited).toBe(true)
