@@ -114,8 +114,7 @@ export class RoomReads {
     if (access.until === undefined) {
       nid = await this.#state.currentEventNid(access.room.roomNid, type, stateKey)
     } else {
-      const intervals = await this.#state.intervals(access.room.roomNid, [[type, stateKey]])
-      nid = intervals.findLast((interval) => interval.streamId <= (access.until as number))?.eventNid
+      nid = await this.#state.eventNidAt(access.room.roomNid, type, stateKey, access.until)
     }
     const row = nid === undefined ? undefined : (await this.#events.byNids([nid])).get(nid)
     if (row === undefined) throw new MatrixError('M_NOT_FOUND', 'There is no such state event')

@@ -308,6 +308,28 @@ describe('membership', () => {
     expect(member.content).toMatchObject({ membership: 'join', join_authorised_via_users_server: alice })
   })
 
+  test('R26 a room whose visibility and members changed many times, at length, is judged as any other, and read once', async () => {
+    const visibility = (history_visibility: string, n = 0) =>
+      rig.set(alice, roomId, 'm.room.history_visibility', { history_visibility, n, padding: 'x'.repeat(3000) })
+    const roomId = await rig.room(alice, { preset: 'public_chat' })
+    await visibility('joined')
+    await rig.text(alice, roomId, 'secret')
+    await rig.set(bob, roomId, 'm.room.member', { membership: 'join', padding: 'x'.repeat(3000) }, bob)
+    for (let n = 0; n < 60; n++) await visibility('shared', n)
+    await rig.text(alice, roomId, 'open')
+    await rig.memberships.leave(bob, roomId)
+    await visibility('x'.repeat(500))
+    await rig.text(alice, roomId, 'later')
+    const longRead = () => rig.database.db.statementCounts.get('state.texts') ?? 0
+    const before = longRead()
+    expect(await rig.bodies(bob, roomId)).toEqual(['open'])
+    expect(longRead()).toBe(before + 2)
+    expect(await rig.bodies(bob, roomId)).toEqual(['open'])
+    expect(longRead()).toBe(before + 2)
+    const then = await rig.reads.stateEvent(await rig.reads.access(bob, roomId), 'm.room.history_visibility', '')
+    expect(then.content).toMatchObject({ history_visibility: 'shared', n: 59 })
+  })
+
   test('R28 history before joining is hidden where it is for members only, in every read', async () => {
     const roomId = await rig.room(alice, {
       preset: 'public_chat',

@@ -1,3 +1,5 @@
+import { isJsonObject, own, parseJsonObject } from '@weft/matrix'
+import { LRUCache } from 'lru-cache'
 import { fromPgText, toPgText } from './pg-text.ts'
 import type { BoundSql, Queryable } from './sql.ts'
 import { sql } from './sql.ts'
@@ -115,24 +117,45 @@ const insertDeltas = sql(
   `INSERT INTO current_state_delta_stream (stream_id, room_nid, type, state_key, event_nid, prev_event_nid)
    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])`,
 )
-const intervals = sql<{
-  type: string
-  state_key: string
-  stream_id: number
-  event_nid: number | null
-  json: string | null
-  redacted_by: number | null
-}>(
-  'state.intervals',
-  `SELECT d.type, d.state_key, d.stream_id, d.event_nid, e.json, e.redacted_by
+const eventNidAt = sql<{ event_nid: number | null }>(
+  'state.eventNidAt',
+  `SELECT event_nid FROM current_state_delta_stream WHERE room_nid = $1 AND type = $2 AND state_key = $3 AND stream_id <= $4
+   ORDER BY stream_id DESC LIMIT 1`,
+)
+const viewHistory = sql<{ type: string; stream_id: number; event_nid: number | null; json: string | null }>(
+  'state.viewHistory',
+  `SELECT d.type, d.stream_id, d.event_nid, CASE WHEN octet_length(e.json) <= $3 THEN e.json END AS json
    FROM current_state_delta_stream d LEFT JOIN events e ON e.event_nid = d.event_nid
-   WHERE d.room_nid = $1 AND (d.type, d.state_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+   WHERE d.room_nid = $1 AND (d.type, d.state_key) IN (('m.room.history_visibility', ''), ('m.room.member', $2))
    ORDER BY d.stream_id`,
 )
+const texts = sql<{ event_nid: number; type: string; json: string }>(
+  'state.texts',
+  'SELECT event_nid, type, json FROM events WHERE event_nid = ANY($1::bigint[])',
+)
+
+/** An event that says in a kilobyte whether somebody is in a room is read with the others; what is padded to more is read apart. */
+const SHORT_BYTES = 1024
+/** Of the long ones, so many are in memory at a time, and so many are remembered by what they say (60 bytes each). */
+const LONG_AT_A_TIME = 50
+const LONG_REMEMBERED = 50_000
+/** Stored JSON may be nested as deep as federation allows and hold lone surrogates in old room versions. */
+const STORED = { maxDepth: 1000, allowLoneSurrogates: true }
+
+/** From a position on: what the room's history visibility, or a user's membership, said. */
+export interface ViewChange {
+  readonly type: string
+  readonly position: number
+  /** Absent where it is no string that could be one, or the key left the state. */
+  readonly value: string | undefined
+}
 
 /** Reads room state. */
 export class StateReader {
   readonly #db: Queryable
+  /** What long events say, which never changes: redaction leaves both keys. */
+  readonly #long = new LRUCache<number, { readonly value: string | undefined }>({ maxSize: LONG_REMEMBERED, sizeCalculation: () => 1 })
+  readonly #reading = new Map<number, Promise<unknown>>()
 
   constructor(db: Queryable) {
     this.#db = db
@@ -196,18 +219,58 @@ export class StateReader {
     return rows.map((row) => ({ nid: row.state_key_nid, type: fromPgText(row.type), stateKey: fromPgText(row.state_key) }))
   }
 
-  /** How the current state at these keys changed, oldest first: what was true from which stream position on. */
-  async intervals(roomNid: number, keys: ReadonlyArray<readonly [type: string, stateKey: string]>) {
-    const rows = await this.#db.query(intervals, [roomNid, keys.map(([type]) => toPgText(type)), keys.map(([, key]) => toPgText(key))])
-    return rows.map((row) => ({
-      type: fromPgText(row.type),
-      stateKey: fromPgText(row.state_key),
-      streamId: row.stream_id,
-      eventNid: row.event_nid ?? undefined,
-      json: row.json ?? undefined,
-      redactedBy: row.redacted_by ?? undefined,
-    }))
+  /** The event that held at this key of the current state at a position. */
+  async eventNidAt(roomNid: number, type: string, stateKey: string, position: number): Promise<number | undefined> {
+    const [row] = await this.#db.query(eventNidAt, [roomNid, toPgText(type), toPgText(stateKey), position])
+    return row?.event_nid ?? undefined
   }
+
+  /** How a room's history visibility and a user's membership changed in the current state, oldest first; in one statement, nearly always. */
+  async viewHistory(roomNid: number, userId: string): Promise<ViewChange[]> {
+    const rows = await this.#db.query(viewHistory, [roomNid, toPgText(userId), SHORT_BYTES])
+    const long = rows.flatMap(({ event_nid: nid, json }) => (nid !== null && json === null ? [nid] : []))
+    const read = long.length === 0 ? undefined : await this.#saidByLong(roomNid, long)
+    return rows.map(({ type, stream_id: position, event_nid: nid, json }) => {
+      return { type, position, value: json !== null ? saidBy(type, json) : nid === null ? undefined : read?.get(nid) }
+    })
+  }
+
+  /** What long events say; a room's are read by one request at a time, and the others find them known. */
+  async #saidByLong(roomNid: number, nids: readonly number[]): Promise<ReadonlyMap<number, string | undefined>> {
+    for (let other = this.#reading.get(roomNid); other !== undefined; other = this.#reading.get(roomNid)) await other.catch(() => undefined)
+    const reading = this.#readLong(nids)
+    this.#reading.set(roomNid, reading)
+    try {
+      return await reading
+    } finally {
+      this.#reading.delete(roomNid)
+    }
+  }
+
+  async #readLong(nids: readonly number[]): Promise<ReadonlyMap<number, string | undefined>> {
+    const said = new Map<number, string | undefined>()
+    const unknown: number[] = []
+    for (const nid of nids) {
+      const known = this.#long.get(nid)
+      if (known === undefined) unknown.push(nid)
+      else said.set(nid, known.value)
+    }
+    for (let i = 0; i < unknown.length; i += LONG_AT_A_TIME) {
+      for (const row of await this.#db.query(texts, [unknown.slice(i, i + LONG_AT_A_TIME)])) {
+        const value = saidBy(row.type, row.json)
+        said.set(row.event_nid, value)
+        this.#long.set(row.event_nid, { value })
+      }
+    }
+    return said
+  }
+}
+
+/** The value of the key that a visibility or a member event is about. */
+function saidBy(type: string, json: string): string | undefined {
+  const content = own(parseJsonObject(json, STORED), 'content')
+  const value = isJsonObject(content) ? own(content, type === 'm.room.member' ? 'membership' : 'history_visibility') : undefined
+  return typeof value === 'string' && value.length <= 20 ? value : undefined
 }
 
 /** Statements that write state; they only ever run inside a transaction. */

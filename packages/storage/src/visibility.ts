@@ -1,4 +1,4 @@
-import { type HistoryVisibility, isEventVisible, isJsonObject, own, parseJsonObject, readHistoryVisibility } from '@weft/matrix'
+import { type HistoryVisibility, isEventVisible, readHistoryVisibility } from '@weft/matrix'
 import type { ClientEventRow } from './events.ts'
 import type { StateReader } from './state.ts'
 
@@ -10,7 +10,7 @@ interface Since<T> {
 
 /**
  * What one user may see of one room, at any position of its timeline: the room's history visibility and the user's membership
- * as the current state had them there. Loaded in one statement; every endpoint asks the same question here (the one rule).
+ * as the current state had them there. Every endpoint asks the same question here (the one rule).
  *
  * NOTSPEC: "the state at the event" is the current state at the event's position in this server's timeline, which is the same
  * wherever the timeline is linear, as in rooms of this server's users alone.
@@ -26,24 +26,13 @@ export class RoomView {
     this.#membership = membership
   }
 
-  /** Reads both in one statement, as far as the current state reaches now. */
+  /** Reads both, as far as the current state reaches now. */
   static async load(state: StateReader, roomNid: number, userId: string): Promise<RoomView> {
-    const rows = await state.intervals(roomNid, [
-      ['m.room.history_visibility', ''],
-      ['m.room.member', userId],
-    ])
     const visibility: Since<HistoryVisibility>[] = []
     const membership: Since<string>[] = []
-    for (const row of rows) {
-      const content =
-        row.json === undefined ? undefined : own(parseJsonObject(row.json, { maxDepth: 1000, allowLoneSurrogates: true }), 'content')
-      const object = isJsonObject(content) ? content : undefined
-      if (row.type === 'm.room.member') {
-        const value = object && own(object, 'membership')
-        membership.push({ position: row.streamId, value: typeof value === 'string' ? value : 'leave' })
-      } else {
-        visibility.push({ position: row.streamId, value: readHistoryVisibility(object) })
-      }
+    for (const { type, position, value } of await state.viewHistory(roomNid, userId)) {
+      if (type === 'm.room.member') membership.push({ position, value: value ?? 'leave' })
+      else visibility.push({ position, value: readHistoryVisibility(value === undefined ? undefined : { history_visibility: value }) })
     }
     return new RoomView(userId, visibility, membership)
   }
