@@ -1,4 +1,5 @@
 import { compileFilter, MatrixError, parseJson, type SyncFilter } from '@weft/matrix'
+import { LRUCache } from 'lru-cache'
 
 /** Where stored filters are read from. */
 export interface StoredFilters {
@@ -6,22 +7,26 @@ export interface StoredFilters {
   get(userId: string, filterId: number): Promise<string | undefined>
 }
 
-/** Filters kept compiled; a filter of 10,000 entries is about a megabyte, an ordinary one a kilobyte. */
-const MAX_KEPT = 2000
-const MAX_KEPT_TEXT = 64 * 1024
+/** Bytes of filters kept compiled: some 15,000 ordinary ones. */
+const MAX_BYTES = 32 * 1024 * 1024
+/** About what a compiled filter occupies: measured on lists of short names, a byte of JSON becomes a dozen of sets and patterns. */
+const FIXED_BYTES = 1000
+const BYTES_FOR_EACH = 12
 
 /**
- * The filters of /sync requests, compiled once. Stored filters never change, so memory serves them for good; the text of an
- * inline one is its own key.
+ * The filters of /sync requests, compiled once and kept while they are in use. Stored filters never change, so memory serves them for
+ * good; the text of an inline one is its own key.
  */
 export class FilterSource {
   readonly #stored: StoredFilters
-  readonly #byText = new Map<string, SyncFilter>()
-  readonly #byId = new Map<string, Map<string, SyncFilter>>()
+  /** By text, which begins with `{`, or by user and id, which begin with `[`. */
+  readonly #compiled: LRUCache<string, SyncFilter>
   readonly #everything = compileFilter({})
 
-  constructor(stored: StoredFilters) {
+  /** @param maxBytes of compiled filters in memory; those least recently used are compiled again */
+  constructor(stored: StoredFilters, maxBytes = MAX_BYTES) {
     this.#stored = stored
+    this.#compiled = new LRUCache({ maxSize: maxBytes })
   }
 
   /**
@@ -32,33 +37,23 @@ export class FilterSource {
   find(userId: string, parameter: string | undefined): SyncFilter | Promise<SyncFilter> {
     if (parameter === undefined || parameter === '') return this.#everything
     if (parameter.startsWith('{')) return this.#inline(parameter)
-    const known = this.#byId.get(userId)?.get(parameter)
-    return known ?? this.#read(userId, parameter)
+    const key = JSON.stringify([userId, parameter])
+    return this.#compiled.get(key) ?? this.#read(userId, parameter, key)
   }
 
   #inline(text: string): SyncFilter {
-    const known = this.#byText.get(text)
-    if (known !== undefined) return known
-    const filter = compileFilter(parseJson(text))
-    if (text.length <= MAX_KEPT_TEXT) {
-      if (this.#byText.size >= MAX_KEPT) this.#byText.delete(this.#byText.keys().next().value as string)
-      this.#byText.set(text, filter)
-    }
-    return filter
+    return this.#compiled.get(text) ?? this.#compile(text, text)
   }
 
-  async #read(userId: string, parameter: string): Promise<SyncFilter> {
+  async #read(userId: string, parameter: string, key: string): Promise<SyncFilter> {
     const text = /^\d{1,15}$/.test(parameter) ? await this.#stored.get(userId, Number(parameter)) : undefined
     if (text === undefined) throw new MatrixError('M_INVALID_PARAM', 'No such filter', { status: 400 })
+    return this.#compile(key, text)
+  }
+
+  #compile(key: string, text: string): SyncFilter {
     const filter = compileFilter(parseJson(text))
-    let ofUser = this.#byId.get(userId)
-    if (ofUser === undefined) {
-      if (this.#byId.size >= MAX_KEPT) this.#byId.delete(this.#byId.keys().next().value as string)
-      ofUser = new Map()
-      this.#byId.set(userId, ofUser)
-    }
-    if (ofUser.size >= 20) ofUser.delete(ofUser.keys().next().value as string)
-    ofUser.set(parameter, filter)
+    this.#compiled.set(key, filter, { size: FIXED_BYTES + BYTES_FOR_EACH * text.length })
     return filter
   }
 }
