@@ -4,11 +4,11 @@ import { SynapseWorkers } from '../synapse.ts'
 import { type Campaign, type Check, markdownTable, type Outcome } from './campaign.ts'
 
 type Scenario = 'send' | 'one-room' | 'members'
-type Options = Readonly<Record<'rounds' | 'seconds' | 'members', string>>
+type Options = Readonly<Record<'rounds' | 'seconds' | 'members' | 'synapse-members', string>>
 
 /** One server's figures of one round. */
 interface Round {
-  readonly scenarios: Readonly<Record<Scenario, Report>>
+  readonly scenarios: Readonly<Partial<Record<Scenario, Report>>>
   readonly sendP50: number
   readonly wakeP50: number
 }
@@ -23,22 +23,24 @@ export const synapse: Campaign = {
     'Synapse with workers (../shared/peers: seven processes, nginx, Redis, PostgreSQL 15 with fsync) and Weft split (router, writer, two ' +
     'sync processes, Redis, PostgreSQL with fsync), each on an empty database, one after the other in each round, under ../shared/loadgen ' +
     'and the sequential probe, after a first load that is not counted. CPU is of all processes of the server, its proxy or router, PostgreSQL and Redis included. Figures are ' +
-    'medians of the rounds.',
-  options: { rounds: '3', seconds: '20', members: '100' },
+    'medians of the rounds. Synapse takes ten minutes a round for the joins of rooms of 100 members: `--synapse-members` gives it smaller ' +
+    'ones, or 0 none, where only Weft is asked what members cost.',
+  options: { rounds: '3', seconds: '20', members: '100', 'synapse-members': '100' },
   async run(given) {
     const options = given as Options
     const rounds: Record<ServerName, Round[]> = { Weft: [], Synapse: [] }
     for (let round = 1; round <= Number(options.rounds); round++) {
       tell(`round ${round}: Synapse`)
-      rounds.Synapse.push(await measured(await SynapseWorkers.start(), options))
+      rounds.Synapse.push(await measured(await SynapseWorkers.start(), options.seconds, Number(options['synapse-members'])))
       tell(`round ${round}: Weft`)
-      rounds.Weft.push(await measured(await Server.start(['--split', '--replicas', 'sync=2']), options))
+      rounds.Weft.push(await measured(await Server.start(['--split', '--replicas', 'sync=2']), options.seconds, Number(options.members)))
     }
     return report(rounds, options)
   },
 }
 
-async function measured(server: Target & { stop(): Promise<void> }, { seconds, members }: Options): Promise<Round> {
+/** @param members of each room of the last scenario; 0 leaves it out */
+async function measured(server: Target & { stop(): Promise<void> }, seconds: string, members: number): Promise<Round> {
   const duration = ['-duration', `${seconds}s`]
   try {
     // Code that has just been loaded is slow in either: neither server is measured in its first seconds.
@@ -46,22 +48,31 @@ async function measured(server: Target & { stop(): Promise<void> }, { seconds, m
     const { send, wake_send } = await probe(server)
     const rooms = await loadgen('send', server, ['-rooms', '50', '-concurrency', '32', ...duration])
     const oneRoom = await loadgen('send', server, ['-one-room', '-senders', '8', '-concurrency', '8', ...duration])
-    const roomy = await loadgen('send-members', server, ['-rooms', '50', '-members', members, '-concurrency', '32', ...duration])
-    return { scenarios: { send: rooms, 'one-room': oneRoom, members: roomy }, sendP50: send.median, wakeP50: wake_send.median }
+    const figures = { sendP50: send.median, wakeP50: wake_send.median }
+    if (members === 0) return { scenarios: { send: rooms, 'one-room': oneRoom }, ...figures }
+    const roomy = await loadgen('send-members', server, ['-rooms', '50', '-members', `${members}`, '-concurrency', '32', ...duration])
+    return { scenarios: { send: rooms, 'one-room': oneRoom, members: roomy }, ...figures }
   } finally {
     await server.stop()
   }
 }
 
-function report(rounds: Rounds, { members, seconds }: Options): Outcome {
+function report(rounds: Rounds, { members, seconds, ...options }: Options): Outcome {
   const figure = (server: ServerName, of: (round: Round) => number) => median(rounds[server].map(of))
-  const cpu = (scenario: Scenario) => (round: Round) => cpuPer(round.scenarios[scenario], 'event')
-  const rate = (scenario: Scenario) => (round: Round) => round.scenarios[scenario].result.events_per_second ?? 0
-  const p95 = (scenario: Scenario) => (round: Round) => round.scenarios[scenario].result.latency?.p95_ms ?? Number.NaN
+  const of =
+    (scenario: Scenario, figure: (report: Report) => number | undefined) =>
+    ({ scenarios }: Round) => {
+      const report = scenarios[scenario]
+      return (report && figure(report)) ?? Number.NaN
+    }
+  const cpu = (scenario: Scenario) => of(scenario, (report) => cpuPer(report, 'event'))
+  const rate = (scenario: Scenario) => of(scenario, ({ result }) => result.events_per_second)
+  const p95 = (scenario: Scenario) => of(scenario, ({ result }) => result.latency?.p95_ms)
+  const theirMembers = options['synapse-members']
   const names: Readonly<Record<Scenario, string>> = {
     send: 'send, 50 rooms × 32',
     'one-room': 'send, one room × 8 senders',
-    members: `send, 50 rooms of ${members} members × 32`,
+    members: `send, 50 rooms of ${members} members${theirMembers === members ? '' : ` (Synapse: ${theirMembers})`} × 32`,
   }
   const rows: Array<readonly [name: string, of: (round: Round) => number]> = [
     ...(Object.entries(names) as Array<[Scenario, string]>).flatMap(([scenario, name]) => [
@@ -96,10 +107,10 @@ function report(rounds: Rounds, { members, seconds }: Options): Outcome {
     const spread = rounds.Weft.map((round) => shown(of(round))).join(', ')
     return [name, shown(ours), spread, shown(theirs), rounds.Synapse.map((round) => shown(of(round))).join(', '), shown(theirs / ours)]
   })
-  const processes = [...new Set(rounds.Weft.flatMap(({ scenarios }) => Object.keys(scenarios.send.processes)))].map((name) => [
+  const processes = [...new Set(rounds.Weft.flatMap(({ scenarios }) => Object.keys(scenarios.send?.processes ?? {})))].map((name) => [
     name,
     ...(Object.keys(names) as Scenario[]).map((scenario) =>
-      shown(weft((round) => round.scenarios[scenario].processes[name]?.cpu_ms_per.event ?? 0)),
+      shown(weft(of(scenario, ({ processes }) => processes[name]?.cpu_ms_per.event ?? 0))),
     ),
   ])
   const figures = [
@@ -127,6 +138,7 @@ function median(values: readonly number[]): number {
 }
 
 function shown(value: number): string {
+  if (Number.isNaN(value)) return '–'
   return value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(value < 1 ? 3 : 2)
 }
 
