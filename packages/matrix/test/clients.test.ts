@@ -314,6 +314,22 @@ describe('filters (client-server API, "Filtering")', () => {
     expect(compileEventFields(['content', 'content.body'])(source)).toEqual({ content: source.content })
     expect(JSON.stringify(compileEventFields(['content.__proto__'])(source))).toBe('{"content":{"__proto__":{"y":1}}}')
   })
+
+  test('event_fields cost what the event has, however many they are', () => {
+    const many = Array.from({ length: 10_000 }, (_, i) => `x${i}`)
+    let looks = 0
+    const event = new Proxy<JsonObject>(
+      { type: 't', x9000: 1, sender: '@a:x' },
+      {
+        getOwnPropertyDescriptor(target, key) {
+          looks++
+          return Reflect.getOwnPropertyDescriptor(target, key)
+        },
+      },
+    )
+    expect(compileEventFields([...many, 'type', 'constructor'])(event)).toEqual({ type: 't', x9000: 1 })
+    expect(looks).toBeLessThan(20)
+  })
 })
 
 describe('relations (client-server API, "Forming relationships between events")', () => {
