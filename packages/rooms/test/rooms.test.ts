@@ -320,7 +320,7 @@ describe('membership', () => {
     await rig.memberships.leave(bob, roomId)
     await visibility('x'.repeat(500))
     await rig.text(alice, roomId, 'later')
-    const longRead = () => rig.database.db.statementCounts.get('state.texts') ?? 0
+    const longRead = () => rig.database.db.statementCounts.get('events.longTexts') ?? 0
     const before = longRead()
     expect(await rig.bodies(bob, roomId)).toEqual(['open'])
     expect(longRead()).toBe(before + 2)

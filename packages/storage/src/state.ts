@@ -1,5 +1,4 @@
-import { isJsonObject, own, parseJsonObject } from '@weft/matrix'
-import { LRUCache } from 'lru-cache'
+import { LongEvents, SHORT_BYTES, saidBy } from './long-events.ts'
 import { fromPgText, toPgText } from './pg-text.ts'
 import type { BoundSql, Queryable } from './sql.ts'
 import { sql } from './sql.ts'
@@ -129,19 +128,6 @@ const viewHistory = sql<{ type: string; stream_id: number; event_nid: number | n
    WHERE d.room_nid = $1 AND (d.type, d.state_key) IN (('m.room.history_visibility', ''), ('m.room.member', $2))
    ORDER BY d.stream_id`,
 )
-const texts = sql<{ event_nid: number; type: string; json: string }>(
-  'state.texts',
-  'SELECT event_nid, type, json FROM events WHERE event_nid = ANY($1::bigint[])',
-)
-
-/** An event that says in a kilobyte whether somebody is in a room is read with the others; what is padded to more is read apart. */
-const SHORT_BYTES = 1024
-/** Of the long ones, so many are in memory at a time, and so many are remembered by what they say (60 bytes each). */
-const LONG_AT_A_TIME = 50
-const LONG_REMEMBERED = 50_000
-/** Stored JSON may be nested as deep as federation allows and hold lone surrogates in old room versions. */
-const STORED = { maxDepth: 1000, allowLoneSurrogates: true }
-
 /** From a position on: what the room's history visibility, or a user's membership, said. */
 export interface ViewChange {
   readonly type: string
@@ -153,12 +139,11 @@ export interface ViewChange {
 /** Reads room state. */
 export class StateReader {
   readonly #db: Queryable
-  /** What long events say, which never changes: redaction leaves both keys. */
-  readonly #long = new LRUCache<number, { readonly value: string | undefined }>({ maxSize: LONG_REMEMBERED, sizeCalculation: () => 1 })
-  readonly #reading = new Map<number, Promise<unknown>>()
+  readonly #long: LongEvents
 
   constructor(db: Queryable) {
     this.#db = db
+    this.#long = new LongEvents(db)
   }
 
   /** The whole current state, in pages. Whoever reads it keeps it from changing meanwhile. */
@@ -229,48 +214,11 @@ export class StateReader {
   async viewHistory(roomNid: number, userId: string): Promise<ViewChange[]> {
     const rows = await this.#db.query(viewHistory, [roomNid, toPgText(userId), SHORT_BYTES])
     const long = rows.flatMap(({ event_nid: nid, json }) => (nid !== null && json === null ? [nid] : []))
-    const read = long.length === 0 ? undefined : await this.#saidByLong(roomNid, long)
+    const read = long.length === 0 ? undefined : await this.#long.say(roomNid, long)
     return rows.map(({ type, stream_id: position, event_nid: nid, json }) => {
       return { type, position, value: json !== null ? saidBy(type, json) : nid === null ? undefined : read?.get(nid) }
     })
   }
-
-  /** What long events say; a room's are read by one request at a time, and the others find them known. */
-  async #saidByLong(roomNid: number, nids: readonly number[]): Promise<ReadonlyMap<number, string | undefined>> {
-    for (let other = this.#reading.get(roomNid); other !== undefined; other = this.#reading.get(roomNid)) await other.catch(() => undefined)
-    const reading = this.#readLong(nids)
-    this.#reading.set(roomNid, reading)
-    try {
-      return await reading
-    } finally {
-      this.#reading.delete(roomNid)
-    }
-  }
-
-  async #readLong(nids: readonly number[]): Promise<ReadonlyMap<number, string | undefined>> {
-    const said = new Map<number, string | undefined>()
-    const unknown: number[] = []
-    for (const nid of nids) {
-      const known = this.#long.get(nid)
-      if (known === undefined) unknown.push(nid)
-      else said.set(nid, known.value)
-    }
-    for (let i = 0; i < unknown.length; i += LONG_AT_A_TIME) {
-      for (const row of await this.#db.query(texts, [unknown.slice(i, i + LONG_AT_A_TIME)])) {
-        const value = saidBy(row.type, row.json)
-        said.set(row.event_nid, value)
-        this.#long.set(row.event_nid, { value })
-      }
-    }
-    return said
-  }
-}
-
-/** The value of the key that a visibility or a member event is about. */
-function saidBy(type: string, json: string): string | undefined {
-  const content = own(parseJsonObject(json, STORED), 'content')
-  const value = isJsonObject(content) ? own(content, type === 'm.room.member' ? 'membership' : 'history_visibility') : undefined
-  return typeof value === 'string' && value.length <= 20 ? value : undefined
 }
 
 /** Statements that write state; they only ever run inside a transaction. */

@@ -1,3 +1,4 @@
+import { LongEvents, SHORT_BYTES, saidBy } from './long-events.ts'
 import { type Queryable, sql } from './sql.ts'
 import { SyncStates } from './sync-states.ts'
 import { SyncTimelines } from './sync-timelines.ts'
@@ -20,9 +21,10 @@ export interface MembershipChangeRow {
   readonly roomVersion: string
   readonly position: number
   readonly eventNid: number | undefined
-  /** The events' client JSON; absent where the key was absent before, or left the state. */
-  readonly json: string | undefined
-  readonly prevJson: string | undefined
+  /** What the member event says; absent where the key left the state. */
+  readonly membership: string | undefined
+  /** What the event before it said; absent where the key was absent. */
+  readonly before: string | undefined
 }
 
 /** A receipt as /sync shows it. `threadId` is undefined for an unthreaded one; `ts` is ms since 1970. */
@@ -77,12 +79,16 @@ type ChangeColumns = {
   room_version: string
   stream_id: number
   event_nid: number | null
+  prev_event_nid: number | null
+  /** Absent where they are long. */
   json: string | null
   prev_json: string | null
 }
+const shortJson = (event: string) => `CASE WHEN octet_length(${event}.json) <= ${SHORT_BYTES} THEN ${event}.json END`
 const leftRooms = sql<ChangeColumns>(
   'sync.leftRooms',
-  `SELECT m.room_nid, r.room_id, r.room_version, d.stream_id, d.event_nid, e.json, p.json AS prev_json
+  `SELECT m.room_nid, r.room_id, r.room_version, d.stream_id, d.event_nid, d.prev_event_nid,
+     ${shortJson('e')} AS json, ${shortJson('p')} AS prev_json
    FROM room_memberships m JOIN rooms r USING (room_nid)
    JOIN current_state_delta_stream d ON d.room_nid = m.room_nid AND d.stream_id <= $2 AND d.type = 'm.room.member' AND d.state_key = $1
    LEFT JOIN events e ON e.event_nid = d.event_nid LEFT JOIN events p ON p.event_nid = d.prev_event_nid
@@ -91,7 +97,8 @@ const leftRooms = sql<ChangeColumns>(
 )
 const membershipChanges = sql<ChangeColumns>(
   'sync.membershipChanges',
-  `SELECT m.room_nid, r.room_id, r.room_version, d.stream_id, d.event_nid, e.json, p.json AS prev_json
+  `SELECT m.room_nid, r.room_id, r.room_version, d.stream_id, d.event_nid, d.prev_event_nid,
+     ${shortJson('e')} AS json, ${shortJson('p')} AS prev_json
    FROM room_memberships m JOIN rooms r USING (room_nid)
    JOIN current_state_delta_stream d ON d.room_nid = m.room_nid AND d.stream_id > $2 AND d.stream_id <= $3
      AND d.type = 'm.room.member' AND d.state_key = $1
@@ -161,9 +168,11 @@ export class SyncReader {
   readonly events: SyncTimelines
   readonly states: SyncStates
   readonly #db: Queryable
+  readonly #long: LongEvents
 
   constructor(db: Queryable) {
     this.#db = db
+    this.#long = new LongEvents(db)
     this.events = new SyncTimelines(db)
     this.states = new SyncStates(db)
   }
@@ -175,12 +184,33 @@ export class SyncReader {
 
   /** All changes up to `until` of a user's memberships of the rooms that are left and not forgotten, oldest first. */
   async leftRooms(userId: string, until: number): Promise<MembershipChangeRow[]> {
-    return (await this.#db.query(leftRooms, [userId, until])).map(toChange)
+    return this.#changes(userId, await this.#db.query(leftRooms, [userId, until]))
   }
 
   /** How the user's own memberships changed in (`since`, `until`], oldest first. */
   async membershipChanges(userId: string, since: number, until: number): Promise<MembershipChangeRow[]> {
-    return (await this.#db.query(membershipChanges, [userId, since, until])).map(toChange)
+    return this.#changes(userId, await this.#db.query(membershipChanges, [userId, since, until]))
+  }
+
+  async #changes(userId: string, rows: readonly ChangeColumns[]): Promise<MembershipChangeRow[]> {
+    const long = new Set<number>()
+    for (const { event_nid: nid, json, prev_event_nid: before, prev_json: jsonBefore } of rows) {
+      if (nid !== null && json === null) long.add(nid)
+      if (before !== null && jsonBefore === null) long.add(before)
+    }
+    const read = long.size === 0 ? undefined : await this.#long.say(userId, [...long])
+    const said = (nid: number | null, json: string | null) => {
+      return json !== null ? saidBy('m.room.member', json) : nid === null ? undefined : read?.get(nid)
+    }
+    return rows.map((row) => ({
+      roomNid: row.room_nid,
+      roomId: row.room_id,
+      roomVersion: row.room_version,
+      position: row.stream_id,
+      eventNid: row.event_nid ?? undefined,
+      membership: said(row.event_nid, row.json),
+      before: said(row.prev_event_nid, row.prev_json),
+    }))
   }
 
   async summaries(roomNids: readonly number[]): Promise<RoomSummaryRow[]> {
@@ -269,18 +299,6 @@ function toUserRoom(row: {
     membership: row.membership,
     eventNid: row.event_nid,
     position: row.event_stream_ordering,
-  }
-}
-
-function toChange(row: ChangeColumns): MembershipChangeRow {
-  return {
-    roomNid: row.room_nid,
-    roomId: row.room_id,
-    roomVersion: row.room_version,
-    position: row.stream_id,
-    eventNid: row.event_nid ?? undefined,
-    json: row.json ?? undefined,
-    prevJson: row.prev_json ?? undefined,
   }
 }
 

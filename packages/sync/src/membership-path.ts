@@ -1,4 +1,3 @@
-import { isJsonObject, own, parseJson } from '@weft/matrix'
 import type { MembershipChangeRow } from '@weft/storage'
 import type { MembershipChange } from './user-view.ts'
 
@@ -36,18 +35,10 @@ export function pathsOf(rows: readonly MembershipChangeRow[]): Map<number, Membe
   for (const row of rows) {
     let path = paths.get(row.roomNid)
     if (path === undefined) {
-      path = { roomId: row.roomId, before: membershipIn(row.prevJson), changes: [] }
+      path = { roomId: row.roomId, before: row.before ?? 'leave', changes: [] }
       paths.set(row.roomNid, path)
     }
-    path.changes.push({ position: row.position, membership: membershipIn(row.json), eventNid: row.eventNid })
+    path.changes.push({ position: row.position, membership: row.membership ?? 'leave', eventNid: row.eventNid })
   }
   return paths
-}
-
-function membershipIn(json: string | undefined): string {
-  if (json === undefined) return 'leave'
-  const event = parseJson(json, { maxDepth: 1000, allowLoneSurrogates: true })
-  const content = isJsonObject(event) ? own(event, 'content') : undefined
-  const membership = isJsonObject(content) ? own(content, 'membership') : undefined
-  return typeof membership === 'string' ? membership : 'leave'
 }

@@ -228,6 +228,28 @@ describe('leaving', () => {
     expect((await (await world.device(await fresh(), '@left-b:test')).peek({ json })).rooms).toBeUndefined()
   })
 
+  test('R26 member events padded to any length are read once, and judged as short ones', async () => {
+    const room = await world.rooms.room('@long-a:test')
+    await world.settle()
+    const before = await (await world.device(process, '@long-b:test')).sync()
+    const padded = (membership: string) => room.member('@long-b:test', membership, { content: { padding: 'x'.repeat(3000) } })
+    for (let n = 0; n < 60; n++) await padded('join')
+    await room.message('@long-a:test', 'seen')
+    await padded('leave')
+    await room.message('@long-a:test', 'unseen')
+    await world.settle()
+    const longRead = () => world.test.db.statementCounts.get('events.longTexts') ?? 0
+    const device = await world.device(await fresh(), '@long-b:test')
+    const reads = longRead()
+    const json = { room: { include_leave: true, timeline: { limit: 3 } } }
+    for (const asked of [{ json }, { since: before.next_batch }]) {
+      const left = (await device.peek(asked)).rooms?.leave?.[room.roomId]
+      expect(bodies(left)).toContain('seen')
+      expect(JSON.stringify(left)).not.toContain('unseen')
+    }
+    expect(longRead()).toBe(reads + 2)
+  })
+
   test('joining and leaving between two syncs shows the time in the room', async () => {
     const room = await world.rooms.room('@brief-a:test', { state: [visibility('@brief-a:test', 'joined')] })
     await world.settle()
