@@ -80,7 +80,9 @@ export class TimelineReads {
   /** A page of what the user may see. @throws MatrixError M_FORBIDDEN */
   async messages(access: RoomAccess, query: MessagesQuery): Promise<TimelinePage> {
     const back = query.direction === 'b'
-    const newest = access.until ?? NEWEST
+    // A page that may come out empty is given a place to begin at, from where a client can go on to what is sent later.
+    const mayBeEmpty = back && query.from === undefined && (query.limit === 0 || query.filter !== undefined)
+    const newest = access.until ?? (mayBeEmpty ? await this.#newest(access) : NEWEST)
     const from = Math.min(query.from ?? (back ? newest : OLDEST), newest)
     const until = back ? (query.to ?? OLDEST) : Math.min(query.to ?? newest, newest)
     const { rows, at, exhausted } = await this.#scan(access, { ...query, from, until })
@@ -153,6 +155,11 @@ export class TimelineReads {
     }
     if (found === undefined) throw new MatrixError('M_NOT_FOUND', `There is no event ${back ? 'before' : 'after'} that time`)
     return { eventId: found.eventId, originServerTs: found.originServerTs }
+  }
+
+  async #newest({ room }: RoomAccess): Promise<number> {
+    const [row] = await this.#events.page(room.roomNid, { direction: 'b', from: NEWEST, until: OLDEST, limit: 1 })
+    return row?.streamOrdering ?? NEWEST
   }
 
   /** Events that the user may see and wants. `at` is where to go on; `exhausted` says that there is nothing. */

@@ -90,6 +90,22 @@ describe('the context of an event', () => {
   })
 })
 
+test('a page of messages with nothing in it begins where later ones go on', async () => {
+  const roomId = await rig.room(alice)
+  const access = await rig.reads.access(alice, roomId)
+  const nothing = compileRoomEventFilter({ types: ['org.example.nothing'] })
+  const empty = [
+    await rig.timelines.messages(access, { direction: 'b', limit: 0 }),
+    await rig.timelines.messages(access, { direction: 'b', limit: 5, filter: nothing }),
+  ]
+  const [sent] = await texts(alice, roomId, 1)
+  for (const { chunk, start } of empty) {
+    expect(chunk).toEqual([])
+    const later = await rig.timelines.messages(access, { direction: 'f', from: rig.timelines.position(start), limit: 5 })
+    expect(later.chunk.map(idOf)).toEqual([sent])
+  }
+})
+
 describe('the event at a time', () => {
   const at = async (userId: string, roomId: string, ts: number, direction: 'b' | 'f') =>
     (await rig.timelines.atTime(await rig.reads.access(userId, roomId), ts, direction)).eventId
