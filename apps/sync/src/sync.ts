@@ -112,7 +112,7 @@ export async function openSync(
     lastSeen.flush().catch((err) => log.warn({ err }, 'when devices were last seen could not be written'))
   }, LAST_SEEN_FLUSH_MS)
   showAccounts(metrics, { authenticator })
-  const rooms = roomsReaders(db, config.server_name)
+  const rooms = roomsReaders(db, config.server_name, () => clock.now())
   return {
     services: { accountReads: reads, serverInfo: serverInfo(config, registry.unstableFeatures()), sync, rooms: { ...rooms, stream } },
     authenticator,

@@ -71,6 +71,19 @@ export function clientEventText(clientJson: string, extras: ClientEventExtras): 
   return `${text}}`
 }
 
+/**
+ * The same text with its age in `unsigned`, which must be the last of what was added to it. For texts that many answers share: an age is
+ * only true for one.
+ * Spec: client-server API, "Room event format", UnsignedData.
+ * @param clientText as {@link clientEventText} made it
+ * @param ms since the event was sent; a clock that is ahead makes it 0
+ */
+export function withAge(clientText: string, ms: number): string {
+  const age = `"age":${Math.max(0, Math.floor(ms))}`
+  // Without `unsigned` the last value is a string.
+  return clientText.endsWith('}}') ? `${clientText.slice(0, -2)},${age}}}` : `${clientText.slice(0, -1)},"unsigned":{${age}}}`
+}
+
 /** The parts of an event that have a size limit. */
 export interface SizedEvent extends EventTexts {
   readonly eventId: string

@@ -31,6 +31,7 @@ import {
   verifyEventSignature,
   verifyJson,
   verifySignature,
+  withAge,
 } from '../src/index.ts'
 import { ALICE, build, messageParts, pdu, ROOM, SPEC_SEED, specSigner, v } from './fixtures.ts'
 
@@ -274,6 +275,10 @@ describe('the two texts of an event', () => {
       unsigned: { age: 1 },
     })
     expect(JSON.parse(clientEventText(built.clientJson, { eventId: built.eventId }))).not.toHaveProperty('room_id')
+    const plain = clientEventText(built.clientJson, { eventId: built.eventId })
+    expect(JSON.parse(withAge(plain, 7.9))).toEqual({ ...JSON.parse(plain), unsigned: { age: 7 } })
+    const quoting = clientEventText(built.clientJson, { eventId: built.eventId, unsignedJson: '{"prev_content":{}}' })
+    expect(JSON.parse(withAge(quoting, -5))).toEqual({ ...JSON.parse(plain), unsigned: { prev_content: {}, age: 0 } })
   })
 
   test('any PDU comes back', () => {

@@ -25,13 +25,13 @@ export interface RoomsReaders {
 }
 
 /** Composes the reading side. */
-export function roomsReaders(db: Database, serverName: string): RoomsReaders {
+export function roomsReaders(db: Database, serverName: string, now: () => number): RoomsReaders {
   const rooms = new RoomsReader(db)
   const events = new EventsReader(db)
   const state = new StateReader(db)
   const relations = new RelationsReader(db)
   const accountData = new AccountDataReader(db)
-  const reads = new RoomReads({ rooms, events, state, memberships: new MembershipsReader(db), relations, accountData })
+  const reads = new RoomReads({ rooms, events, state, memberships: new MembershipsReader(db), relations, accountData, now })
   return {
     directory: new RoomDirectory(rooms, serverName),
     published: new PublishedRooms({ directory: new RoomDirectoryReader(db), rooms }),

@@ -1,4 +1,4 @@
-import { ignoredUsersOf, type JsonObject, MatrixError, own, quoteJson, type RoomVersion } from '@weft/matrix'
+import { ignoredUsersOf, type JsonObject, MatrixError, own, quoteJson, type RoomVersion, withAge } from '@weft/matrix'
 import {
   type AccountDataReader,
   type AggregatedEvent,
@@ -48,7 +48,9 @@ export class RoomReads {
   readonly #memberships: MembershipsReader
   readonly #relations: RelationsReader
   readonly #accountData: AccountDataReader
+  readonly #now: () => number
 
+  /** @param readers.now in ms since 1970: what events' ages are counted to */
   constructor(readers: {
     rooms: RoomsReader
     events: EventsReader
@@ -56,6 +58,7 @@ export class RoomReads {
     memberships: MembershipsReader
     relations: RelationsReader
     accountData: AccountDataReader
+    now: () => number
   }) {
     this.#rooms = readers.rooms
     this.#events = readers.events
@@ -63,6 +66,7 @@ export class RoomReads {
     this.#memberships = readers.memberships
     this.#relations = readers.relations
     this.#accountData = readers.accountData
+    this.#now = readers.now
   }
 
   /**
@@ -187,7 +191,9 @@ export class RoomReads {
     const readers = { relations: this.#relations, events: this.#events, rooms: this.#rooms }
     const events = rows.map((row) => aggregatedEvent(access, row))
     const [relations, txnIds] = await Promise.all([aggregateRelations(readers, events, viewer), this.#txnIds(access, rows)])
-    return this.#texts(access, rows, relations, txnIds)
+    const texts = await this.#texts(access, rows, relations, txnIds)
+    const now = this.#now()
+    return texts.map((text, i) => withAge(text, now - (rows[i] as ClientEventRow).originServerTs))
   }
 
   /** Spec: client-server API, "Room event format": `unsigned.transaction_id` is for the device that sent the event. */

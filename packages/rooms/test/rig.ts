@@ -223,7 +223,7 @@ export class RoomsRig {
       environment,
     })
     this.aliases = new Aliases({ writer: this.writer, rooms: this.rooms, db, environment })
-    const readers = roomsReaders(db, SERVER)
+    const readers = roomsReaders(db, SERVER, () => Date.now())
     this.reads = readers.reads
     this.published = readers.published
     this.relations = readers.relations
@@ -244,7 +244,7 @@ export class RoomsRig {
       streams,
       clock: systemClock,
       log,
-      reactions: { deviceChanges: () => {} },
+      reactions: { currentStateDeltas: () => {}, deviceChanges: () => {} },
       onFenced: () => {},
     })
     await streamWriter.start()

@@ -116,6 +116,16 @@ describe('sending', () => {
     expect(await shown(bob, 'DEV')).toEqual(new Set([undefined]))
   })
 
+  test('an event that is read says how long ago it was sent', async () => {
+    const roomId = await rig.room(alice)
+    const eventId = await rig.text(alice, roomId, 'hello')
+    const { origin_server_ts, unsigned } = JSON.parse(await rig.reads.event(alice, roomId, eventId))
+    expect(origin_server_ts + unsigned.age).toBeLessThanOrEqual(Date.now())
+    expect(unsigned.age).toBeGreaterThanOrEqual(0)
+    const [shown] = (await rig.timelines.messages(await rig.reads.access(alice, roomId), { direction: 'b', limit: 1 })).chunk
+    expect(JSON.parse(shown as string).unsigned.age).toBeGreaterThanOrEqual(unsigned.age)
+  })
+
   /** The same transaction through a writer that has never seen it. */
   async function sendAgain(roomId: string): Promise<string> {
     const fresh = new EventWriter(rig.writerOptions)

@@ -12,6 +12,8 @@ export interface SyncEventRow {
   readonly type: string
   readonly stateKey: string | undefined
   readonly sender: string
+  /** In ms, as its server said. */
+  readonly originServerTs: number
   readonly json: string
   readonly replaced: { readonly eventId: string; readonly json: string; readonly redacted: boolean } | undefined
   readonly redaction: { readonly eventId: string; readonly json: string } | undefined
@@ -44,6 +46,7 @@ type EventColumns = {
   type: string
   state_key: string | null
   sender: string
+  origin_server_ts: number
   json: string
   replaced_id: string | null
   replaced_json: string | null
@@ -53,7 +56,8 @@ type EventColumns = {
   txn_device_id: string | null
   txn_id: string | null
 }
-const EVENT_COLUMNS = `e.event_nid, e.room_nid, r.room_version, e.stream_ordering, e.event_id, e.type, e.state_key, e.sender, e.json,
+const EVENT_COLUMNS = `e.event_nid, e.room_nid, r.room_version, e.stream_ordering, e.event_id, e.type, e.state_key, e.sender,
+  e.origin_server_ts, e.json,
   p.event_id AS replaced_id, p.json AS replaced_json, p.redacted_by AS replaced_redacted_by,
   b.event_id AS redaction_id, b.json AS redaction_json, x.device_id AS txn_device_id, x.txn_id`
 const EVENT_JOINS = `JOIN rooms r ON r.room_nid = e.room_nid
@@ -158,6 +162,7 @@ function toSyncEvent(row: EventColumns): SyncEventRow {
     type: fromPgText(row.type),
     stateKey: row.state_key === null ? undefined : fromPgText(row.state_key),
     sender: row.sender,
+    originServerTs: row.origin_server_ts,
     json: row.json,
     replaced:
       row.replaced_id === null || row.replaced_json === null

@@ -321,6 +321,7 @@ function factsOf(row: EventsRow, room: Room) {
     type: row.type,
     stateKey: row.stateKey,
     sender: row.sender,
+    originServerTs: row.originServerTs,
     version: room.version,
     replacesNid: row.replacesNid,
     transaction: row.txnDeviceId === undefined || row.txnId === undefined ? undefined : { deviceId: row.txnDeviceId, txnId: row.txnId },

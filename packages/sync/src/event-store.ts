@@ -125,6 +125,7 @@ export class EventStore {
         type: row.type,
         stateKey: row.stateKey,
         sender: row.sender,
+        originServerTs: row.originServerTs,
         version: requireRoomVersion(row.roomVersion),
         replacesNid: undefined,
         transaction: row.transaction,

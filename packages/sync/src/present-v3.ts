@@ -1,11 +1,23 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { canonicalJson, type JsonObject, joinPdu, parseJsonObject, quoteJson, requireRoomVersion, strippedState } from '@weft/matrix'
+import {
+  canonicalJson,
+  type JsonObject,
+  joinPdu,
+  parseJsonObject,
+  quoteJson,
+  requireRoomVersion,
+  strippedState,
+  withAge,
+} from '@weft/matrix'
 import type { AccountDataItem } from './account-data.ts'
 import type { Receipt } from './room-feed.ts'
 import type { RoomWork, SyncScope } from './room-work.ts'
 import { timelineStart } from './room-work.ts'
 import type { TimelineEvent } from './timeline-event.ts'
 import type { ToDevicePage } from './to-device.ts'
+
+/** Younger events have no age: that clocks and answers take a moment is no age of theirs. */
+const AGED_MS = 5000
 
 /** Events in another form than their client text, by nid: for `event_format` and `event_fields`. */
 export type EventForms = ReadonlyMap<number, string>
@@ -76,21 +88,41 @@ function roomText(work: RoomWork, scope: SyncScope, forms: EventForms | undefine
     work.summary !== undefined ||
     ephemeral !== ''
   if (!hasNews) return undefined
-  const timeline = `"timeline":{"events":[${eventsText(work.timeline, work, scope, forms)}],"prev_batch":"p${timelineStart(work)}","limited":${work.limited}}`
-  let text = `{${timeline},"${scope.stateAfter ? 'state_after' : 'state'}":{"events":[${eventsText(work.state, work, scope, forms)}]}`
+  const timeline = `"timeline":{"events":[${timelineText(work, scope, forms)}],"prev_batch":"p${timelineStart(work)}","limited":${work.limited}}`
+  let text = `{${timeline},"${scope.stateAfter ? 'state_after' : 'state'}":{"events":[${stateText(work, scope, forms)}]}`
   text += `,"account_data":{"events":[${work.accountData.map(accountDataText).join(',')}]}`
   if (work.section === 'join') text += `,"ephemeral":{"events":[${ephemeral}]}`
   if (work.summary !== undefined) text += `,"summary":${summaryText(work, scope)}`
   return `${text}}`
 }
 
-function eventsText(events: readonly TimelineEvent[], work: RoomWork, scope: SyncScope, forms: EventForms | undefined): string {
+function timelineText(work: RoomWork, scope: SyncScope, forms: EventForms | undefined): string {
   let text = ''
-  for (const event of events) {
+  for (const event of work.timeline) {
     if (text !== '') text += ','
-    text += forms?.get(event.facts.nid) ?? event.text(scope.userId, scope.deviceId, work.relations.get(event.facts.eventId))
+    text += forms?.get(event.facts.nid) ?? agedText(event, work, scope)
   }
   return text
+}
+
+function stateText(work: RoomWork, scope: SyncScope, forms: EventForms | undefined): string {
+  let text = ''
+  for (const event of work.state) {
+    if (text !== '') text += ','
+    text += forms?.get(event.facts.nid) ?? textOf(event, work, scope)
+  }
+  return text
+}
+
+function textOf(event: TimelineEvent, work: RoomWork, scope: SyncScope): string {
+  return event.text(scope.userId, scope.deviceId, work.relations.get(event.facts.eventId))
+}
+
+/** What is new goes out as the text that everybody shares: a client takes what has no age for just sent. */
+function agedText(event: TimelineEvent, work: RoomWork, scope: SyncScope): string {
+  const text = textOf(event, work, scope)
+  const ms = scope.ts - event.facts.originServerTs
+  return ms < AGED_MS ? text : withAge(text, ms)
 }
 
 /** An invite or a knock; invites of ignored users, and those that the user wants none of, are not shown. Spec: client-server API, "Stripped state", "Ignoring Users", "Invite permission". */
@@ -181,12 +213,15 @@ const FORMS_A_TURN = 500
 export async function eventForms(works: readonly RoomWork[], scope: SyncScope, source: EnvelopeSource): Promise<EventForms | undefined> {
   const { eventFormat, eventFields } = scope.filter
   if (eventFormat === 'client' && eventFields === undefined) return undefined
-  const events = new Map<number, readonly [TimelineEvent, RoomWork]>()
-  for (const work of works) for (const event of [...work.timeline, ...work.state]) events.set(event.facts.nid, [event, work])
+  const events = new Map<number, () => string>()
+  for (const work of works) {
+    for (const event of work.state) events.set(event.facts.nid, () => textOf(event, work, scope))
+    for (const event of work.timeline) events.set(event.facts.nid, () => agedText(event, work, scope))
+  }
   const envelopes = eventFormat === 'federation' ? await source.envelopes([...events.keys()]) : undefined
   const forms = new Map<number, string>()
-  for (const [nid, [event, work]] of events) {
-    const shown = parseJsonObject(event.text(scope.userId, scope.deviceId, work.relations.get(event.facts.eventId)), STORED)
+  for (const [nid, text] of events) {
+    const shown = parseJsonObject(text(), STORED)
     const half = envelopes?.get(nid)
     const json: JsonObject =
       half === undefined ? shown : { ...pduOf(shown, half), ...(shown.unsigned === undefined ? {} : { unsigned: shown.unsigned }) }

@@ -16,6 +16,8 @@ export interface SyncScope {
   /** The position that the client has shown to have by its token; lower than `since` once a waiting request found nothing. */
   readonly held: number
   readonly now: Positions
+  /** When it is answered, in ms since 1970. */
+  readonly ts: number
   readonly filter: SyncFilter
   readonly fullState: boolean
   readonly stateAfter: boolean

@@ -177,6 +177,7 @@ export class SyncService {
       since: since && { ...since, typing: Math.min(since.typing, now.typing) },
       held: from?.events ?? -1,
       now,
+      ts: this.#options.clock.now(),
       filter,
       fullState: request.fullState,
       stateAfter: request.useStateAfter,

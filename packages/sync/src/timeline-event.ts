@@ -20,6 +20,8 @@ export interface EventFacts {
   readonly type: string
   readonly stateKey: string | undefined
   readonly sender: string
+  /** In ms, as its server said. */
+  readonly originServerTs: number
   /** Absent for a room whose version this process has not read yet; what needs it is loaded then. */
   readonly version: RoomVersion | undefined
   readonly replacesNid: number | undefined

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { predefinedPushRules } from '@weft/matrix'
-import { bodies, type RoomAnswer, type SyncProcess, types, World } from './support.ts'
+import { bodies, type RoomAnswer, type SyncProcess, types, World, WRITTEN_TS } from './support.ts'
 
 let world: World
 let process: SyncProcess
@@ -134,6 +134,25 @@ describe('filters', () => {
     await expect(device.peek({ filter: '77' })).rejects.toMatchObject({ errcode: 'M_INVALID_PARAM' })
     await expect(device.peek({ filter: '{' })).rejects.toMatchObject({ errcode: 'M_NOT_JSON' })
     await expect(device.peek({ filter: '{"room":1}' })).rejects.toMatchObject({ errcode: 'M_BAD_JSON' })
+  })
+
+  test('events that were sent a while ago say how long, and new ones say nothing, as a client takes them for new then', async () => {
+    const room = await world.rooms.room('@age-a:test')
+    const pinned = await room.state('@age-a:test', 'm.room.topic', { topic: 'one' })
+    const old = { originServerTs: WRITTEN_TS - 60_000 }
+    await room.message('@age-a:test', 'old', old)
+    await room.event({ type: 'm.room.topic', sender: '@age-a:test', stateKey: '', content: { topic: 'two' }, ...old })
+    await room.message('@age-a:test', 'late', { originServerTs: WRITTEN_TS + 60_000 })
+    await world.settle()
+    const unsigned = async (from: SyncProcess, json: object) => {
+      const answer = await (await world.device(from, '@age-a:test')).peek({ json })
+      return answer.rooms?.join?.[room.roomId]?.timeline.events.slice(-3).map((event) => event.unsigned)
+    }
+    const prev = { prev_content: { topic: 'one' }, replaces_state: pinned.eventId }
+    for (const from of [process, await fresh()]) {
+      expect(await unsigned(from, {})).toEqual([{ age: 60_000 }, { ...prev, age: 60_000 }, undefined])
+      expect(await unsigned(from, { event_fields: ['unsigned.age'] })).toEqual([{ age: 60_000 }, { age: 60_000 }, undefined])
+    }
   })
 
   test('event_fields and event_format', async () => {

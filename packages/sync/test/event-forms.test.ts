@@ -12,6 +12,7 @@ test('bringing many events into another form lets others have their turn', async
     since: undefined,
     held: -1,
     now: BEGINNING,
+    ts: 0,
     filter: compileFilter({ event_fields: ['content.body'] }),
     fullState: false,
     stateAfter: false,
@@ -20,7 +21,7 @@ test('bringing many events into another form lets others have their turn', async
   }
   const work = roomWork({ roomNid: 1, roomId: '!r:test', section: 'join', feed: undefined, since: 0, until: 0 })
   work.state = Array.from({ length: 2000 }, (_, nid) => {
-    const facts = { nid, eventId: `$${nid}`, roomNid: 1, position: 0, type: 't', stateKey: `${nid}`, sender: '@a:test' }
+    const facts = { nid, eventId: `$${nid}`, roomNid: 1, position: 0, type: 't', stateKey: `${nid}`, sender: '@a:test', originServerTs: 0 }
     const json = JSON.stringify({ type: 't', sender: '@a:test', content: { body: `${nid}`, more: 1 } })
     return new TimelineEvent(
       { ...facts, version: requireRoomVersion('11'), replacesNid: undefined, transaction: undefined },

@@ -114,6 +114,9 @@ export interface SyncProcess {
   readonly db: Database
 }
 
+/** About when the rooms' events say that they were sent: what is read in a test is new. */
+export const WRITTEN_TS = 1_700_000_000_000
+
 /** A database, the writing end of its streams, and sync processes that follow them. */
 export class World implements AsyncDisposable {
   readonly test: TestDatabase
@@ -143,11 +146,11 @@ export class World implements AsyncDisposable {
       streams,
       clock: systemClock,
       log: silent,
-      reactions: { deviceChanges: () => {} },
+      reactions: { currentStateDeltas: () => {}, deviceChanges: () => {} },
       onFenced: () => {},
     })
     await writer.start()
-    return new World(test, announcer, writer, options.clock ?? systemClock)
+    return new World(test, announcer, writer, options.clock ?? { ...systemClock, now: () => WRITTEN_TS })
   }
 
   /** Starts a sync process. */
