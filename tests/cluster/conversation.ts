@@ -94,6 +94,29 @@ export function conversation(name: string, options: ClusterOptions): void {
       await atBob.waitFor('the end of typing', () => atBob.room(room).typing.length === 0)
     })
 
+    test('who leaves, is kicked or banned types there no longer, and goes on elsewhere', async () => {
+      const types = (client: TestClient, where: string) =>
+        client.put(`/rooms/${encodeURIComponent(where)}/typing/${encodeURIComponent(client.userId)}`, { typing: true, timeout: 120_000 })
+      const [left, elsewhere] = [await alice.createRoom({ preset: 'public_chat' }), await alice.createRoom({ preset: 'public_chat' })]
+      for (const where of [left, elsewhere]) await bob.join(where)
+      await types(bob, elsewhere)
+      const departures = [
+        () => bob.leave(left),
+        () => alice.post(`/rooms/${encodeURIComponent(left)}/kick`, { user_id: bob.userId }),
+        () => alice.post(`/rooms/${encodeURIComponent(left)}/ban`, { user_id: bob.userId }),
+      ]
+      for (const depart of departures) {
+        await bob.join(left)
+        await types(bob, left)
+        await atAlice.waitFor('typing', () => atAlice.room(left).typing.includes(bob.userId))
+        await depart()
+        await atAlice.waitFor('the end of typing', () => atAlice.room(left).typing.length === 0)
+      }
+      await atAlice.waitFor('typing elsewhere', () => atAlice.room(elsewhere).typing.includes(bob.userId))
+      await bob.leave(elsewhere)
+      await atAlice.waitFor('the end of typing', () => atAlice.room(elsewhere).typing.length === 0)
+    })
+
     test('receipts reach the other; private ones and the read marker only the reader', async () => {
       const read = await alice.message(room, 'read this')
       const readers = (content: Record<string, unknown>) =>

@@ -70,6 +70,7 @@ export async function activate(
     clock,
     log,
     reactions: {
+      currentStateDeltas: (rows) => typing.endOfDeparted(rows),
       deviceChanges(rows) {
         for (const row of rows) authenticator.forget(row.userId, row.deviceId)
       },

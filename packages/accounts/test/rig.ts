@@ -53,6 +53,7 @@ export class AccountsRig {
       clock,
       log,
       reactions: {
+        currentStateDeltas: () => {},
         deviceChanges: (rows) => {
           for (const row of rows) this.authenticator.forget(row.userId, row.deviceId)
           this.announced.push({ stream: 'device_changes', rows })

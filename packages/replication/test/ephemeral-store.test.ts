@@ -137,6 +137,7 @@ if (redis !== undefined && connections !== undefined) {
     await expect(one.setTyping(room, '@b:x', 60_000)).rejects.toThrow()
     const typing = new Typing({ store: one, announcer: { announceKeptInRedis: () => {} }, clock: systemClock, log: new TestLog() })
     expect(await typing.setTyping(room, '@b:x', 60_000)).toBeUndefined()
+    typing.stop()
     expect((await two.take('k', limit)).ok).toBe(true)
     expect((await two.take('k', limit)).ok).toBe(false)
     await running.restart()

@@ -111,7 +111,7 @@ export async function startWriter(
     streams,
     clock: systemClock,
     log: options.log ?? new TestLog(),
-    reactions: { deviceChanges: () => {} },
+    reactions: { currentStateDeltas: () => {}, deviceChanges: () => {} },
     onFenced: options.onFenced ?? (() => {}),
   })
   await writer.start()

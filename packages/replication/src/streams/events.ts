@@ -61,7 +61,7 @@ export type CurrentStateDeltasRow = z.infer<typeof currentStateDeltasRow>
 export const currentStateDeltasStream = defineStream({
   name: 'current_state_deltas',
   writtenBy: ['writer'],
-  readBy: ['sync'],
+  readBy: ['writer', 'sync'],
   row: currentStateDeltasRow,
   kept: { in: 'table', refill: refillDeltas, newest: newestDelta },
   positionsOf: 'events',
