@@ -25,12 +25,8 @@ export interface StatementError extends pg.DatabaseError {
   statement?: string
 }
 
-/** The statements that divide by the number of epoch rows they hold (packages/replication/src/stored-positions.ts). */
-const fencing = new Set(['writer.fence', 'streamPositions.store', 'streamPositions.storeAll'])
-const divisionByZero = '22012'
 const uniqueViolation = '23505'
 const featureNotSupported = '0A000'
-const invalidText = new Set(['22021', '22P05'])
 /** Answers after which PostgreSQL closes the connection, or did not open it. */
 const fatalCodes = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04', '53300'])
 
@@ -42,18 +38,6 @@ export function isUniqueViolation(err: unknown, constraint?: string): boolean {
 /** True where the database could not be reached or the connection broke, whether or not the outcome is known. */
 export function isConnectionError(err: unknown): err is ConnectionLost {
   return err instanceof ConnectionLost
-}
-
-/** True where the transaction was refused because another writer has taken over. */
-export function isFenced(err: unknown): boolean {
-  if (!(err instanceof Error)) return false
-  if (err.cause instanceof Error && isFenced(err.cause)) return true
-  return err instanceof pg.DatabaseError && err.code === divisionByZero && fencing.has((err as StatementError).statement ?? '')
-}
-
-/** True where a text value holds what a `text` column cannot keep (U+0000). */
-export function isInvalidText(err: unknown): boolean {
-  return err instanceof pg.DatabaseError && err.code !== undefined && invalidText.has(err.code)
 }
 
 /** True where a migration changed the columns under a prepared statement: parsed again, it works. */

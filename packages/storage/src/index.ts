@@ -15,8 +15,6 @@ export {
   CommitOutcomeUnknown,
   ConnectionLost,
   isConnectionError,
-  isFenced,
-  isInvalidText,
   isUniqueViolation,
   type StatementError,
 } from './errors.ts'

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from '@jest/globals'
 import { Metrics } from '@weft/kernel'
-import { bind, Database, isFenced, isInvalidText, isUniqueViolation, sql } from '../src/index.ts'
+import { bind, Database, isUniqueViolation, sql } from '../src/index.ts'
 import { onEveryPostgres } from './servers.ts'
 
 const insert = sql<{ name: string }>('t.insert', 'INSERT INTO users (name, creation_ts) VALUES ($1, $2) RETURNING name')
@@ -153,19 +153,10 @@ onEveryPostgres((server) => {
     await counted.close()
   })
 
-  test('what PostgreSQL refuses can be told apart', async () => {
-    const nul = await db
-      .query(names.name === 't.names' ? sql('t.nul', 'SELECT $1::text') : names, ['a\u0000b'])
-      .catch((err: unknown) => err)
-    expect(isInvalidText(nul)).toBe(true)
-    const fence = sql(
-      'writer.fence',
-      'SELECT 1 / (SELECT count(*) FROM (SELECT 1 FROM writer_epoch WHERE writer = $1 AND epoch = $2 FOR SHARE) held)',
-    )
-    const fenced = await db.commitPipeline([bind(insert, ['@z:t', 1]), bind(fence, ['writer', 9])]).catch((err: unknown) => err)
-    expect(isFenced(fenced)).toBe(true)
-    expect(isFenced(new Error('wrapped', { cause: fenced }))).toBe(true)
-    expect(isFenced(nul)).toBe(false)
+  test('what PostgreSQL refuses says which statement of a pipeline it refused, and none of it is written', async () => {
+    const refusing = sql('t.refusing', 'SELECT 1 / (SELECT count(*) FROM users WHERE name = $1)')
+    const refused = db.commitPipeline([bind(insert, ['@z:t', 1]), bind(refusing, ['@nobody:t'])])
+    await expect(refused).rejects.toMatchObject({ code: '22012', statement: 't.refusing' })
     expect(await all(db)).not.toContain('@z:t')
   })
 })
