@@ -1,8 +1,5 @@
 import type { JsonObject, JsonValue } from '@weft/matrix'
 
-/** How long a client has from the first challenge to the last stage. */
-export const UIA_SESSION_LIFETIME_MS = 24 * 60 * 60 * 1000
-
 /** A user-interactive auth session. Neither a password nor anything else that a stage was submitted with is part of it (R24). */
 export interface UiaSession {
   readonly id: string
@@ -18,7 +15,7 @@ export interface UiaSession {
 /** Keeps sessions in PostgreSQL, so that each request of a flow may reach another process. */
 export interface UiaStore {
   create(session: UiaSession): Promise<void>
-  /** Undefined for a session that does not exist or is older than {@link UIA_SESSION_LIFETIME_MS}. The id is well-formed. */
+  /** Undefined for a session that does not exist or is older than `ui_auth.session_timeout`. The id is well-formed. */
   get(id: string): Promise<UiaSession | undefined>
   /** Adds a stage to those completed, whatever other requests of the session do meanwhile. Undefined when the session is gone. */
   complete(id: string, stage: string, result: JsonValue): Promise<UiaSession | undefined>
