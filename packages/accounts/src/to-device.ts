@@ -9,7 +9,6 @@ export const toDeviceLimits = {
   messageBytes: 64 << 10,
   inboxMessages: 20_000,
   inboxBytes: 32 << 20,
-  requestBytes: 4 << 20,
 } as const
 
 export interface ToDeviceOptions extends WriteStores {

@@ -35,11 +35,6 @@ export class EndpointRequest implements RequestInfo {
     return this.#abort.signal
   }
 
-  /** True once the connection closed before the answer was complete. */
-  get clientGone(): boolean {
-    return this.#gone
-  }
-
   /** The exchange is over. @param answered false when the client left before its answer */
   finish(answered: boolean): void {
     if (this.#abort !== undefined) this.#waiting.delete(this.#abort)

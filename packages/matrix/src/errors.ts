@@ -104,8 +104,3 @@ export class MatrixError extends Error {
     return { ...this.fields, errcode: this.errcode, error: this.message }
   }
 }
-
-/** True for a code of the table, by own key only: `constructor` is no error code. */
-export function isErrcode(code: string): code is Errcode {
-  return Object.hasOwn(errcodeStatus, code)
-}

@@ -6,9 +6,6 @@ import { signatureOf, signingBytes, signingKeyIds } from './signing.ts'
 import { makeVerifier } from './signing-key.ts'
 import { ALLOWED, reject } from './verdict.ts'
 
-/** The values of `membership` that the rules know. */
-export type Membership = 'join' | 'invite' | 'leave' | 'ban' | 'knock'
-
 /** The user's membership in a state; `undefined` without a member event, or for one whose value is no string. */
 export function membershipOf(state: AuthStateView, userId: string): string | undefined {
   const event = state.get('m.room.member', userId)

@@ -52,12 +52,6 @@ const outcome = sql<{ status: 'committed' | 'aborted' | 'in progress' | null }>(
   'SELECT pg_xact_status($1::xid8) AS status',
 )
 
-const positionsOnly = sql(
-  'streamPositions.heal',
-  `INSERT INTO stream_positions (stream_name, instance_name, stream_id) SELECT name, $1, id FROM unnest($2::text[], $3::bigint[]) AS given(name, id)
-   ON CONFLICT (stream_name, instance_name) DO UPDATE SET stream_id = greatest(stream_positions.stream_id, excluded.stream_id)`,
-)
-
 /** Fails the transaction (see `asFenced`) unless this writer still holds its epoch; held until the transaction ends. */
 export function fenceStatement(writer: WriterIdentity): BoundSql {
   return { sql: fence, values: [writer.name, writer.epoch] }
@@ -98,9 +92,4 @@ export async function outcomeOf(db: Queryable, xid: string): Promise<'committed'
   const [row] = await db.query(outcome, [xid])
   // NULL: so long ago that PostgreSQL has forgotten it, which none of ours can be while somebody waits for it.
   return row?.status ?? 'aborted'
-}
-
-/** Raises stored positions to at least these, for tools and tests that write outside a StreamWriter. */
-export function raiseStatement(writer: string, positions: ReadonlyMap<string, number>): BoundSql {
-  return { sql: positionsOnly, values: [writer, [...positions.keys()], [...positions.values()]] }
 }

@@ -54,9 +54,6 @@ export class NotCommitted extends Error {
   }
 }
 
-/** The queue of events is full: the client is asked to come back. */
-export class CommitQueueFull extends Error {}
-
 const UNREACHABLE_RETRY_MS = 200
 
 interface Waiting {
