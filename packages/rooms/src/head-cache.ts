@@ -111,7 +111,7 @@ export class HeadCache {
     for (const wake of draining.wake) wake()
   }
 
-  /** Forgets everything: a new writer starts with empty caches. */
+  /** Drops every head, so that tests meet rooms as a writer that has just begun does. */
   clear(): void {
     for (const roomId of [...this.#heads.keys(), ...this.#evicted.keys()]) {
       const head = this.peek(roomId)
