@@ -104,6 +104,7 @@ export async function openSync(
       [{ cache: 'events' }, engine.store.bytes],
       [{ cache: 'timelines' }, engine.ringBytes],
       [{ cache: 'views' }, engine.viewBytes],
+      [{ cache: 'lazy_members' }, sync.lazyMemberBytes],
       [{ cache: 'access_tokens' }, authenticator.cachedBytes],
     ]),
   ]

@@ -4,8 +4,21 @@ interface Known {
   readonly at: number
 }
 
-/** Members remembered for one device; beyond it the oldest are sent again, which is allowed. */
+/** What one device was sent: by room, then by user. */
+interface Device {
+  readonly rooms: Map<number, Map<string, Known>>
+  members: number
+  bytes: number
+}
+
+/** Bytes of members remembered for all devices: some 400,000 members. */
+const MAX_BYTES = 64 * 1024 * 1024
+/** Members remembered for one device; beyond it those of its oldest room are sent again, which is allowed. */
 const MAX_MEMBERS = 5000
+/** What a member, a room's and a device's entry occupy besides their keys' text: 85 bytes a member were measured, 154 with a text of its own. */
+const MEMBER_BYTES = 130
+const ROOM_BYTES = 250
+const DEVICE_BYTES = 500
 
 /**
  * Which member events each device was sent, so that lazy-loading leaves out what is redundant. What was sent counts only once
@@ -13,17 +26,20 @@ const MAX_MEMBERS = 5000
  * Spec: client-server API, "Lazy-loading room members".
  */
 export class LazyMembers {
-  readonly #devices = new Map<string, Map<number, Map<string, Known>>>()
-  readonly #sizes = new Map<string, number>()
-  readonly #maxDevices: number
+  /** Least recently used first. */
+  readonly #devices = new Map<string, Device>()
+  readonly #maxBytes: number
+  #newest: Device | undefined
+  #bytes = 0
 
-  /** @param maxDevices devices remembered; those idle longest are forgotten first */
-  constructor(maxDevices = 10_000) {
-    this.#maxDevices = maxDevices
+  /** @param maxBytes of what is remembered of all devices; those that were idle longest are forgotten first */
+  constructor(maxBytes = MAX_BYTES) {
+    this.#maxBytes = maxBytes
   }
 
-  get devices(): number {
-    return this.#devices.size
+  /** What is remembered, by estimate. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   /**
@@ -31,42 +47,75 @@ export class LazyMembers {
    * @param since what the client has by its token
    */
   knows(device: string, roomNid: number, userId: string, nid: number, joined: number, since: number): boolean {
-    const known = this.#devices.get(device)?.get(roomNid)?.get(userId)
+    const known = this.#used(device)?.rooms.get(roomNid)?.get(userId)
     return known !== undefined && known.nid === nid && known.at >= joined && known.at <= since
   }
 
   sent(device: string, roomNid: number, userId: string, nid: number, at: number): void {
-    let rooms = this.#devices.get(device)
-    if (rooms === undefined) {
-      rooms = new Map()
-      if (this.#devices.size >= this.#maxDevices) this.forget(this.#devices.keys().next().value as string)
-      this.#devices.set(device, rooms)
-    }
-    let members = rooms.get(roomNid)
+    const entry = this.#used(device) ?? this.#enter(device)
+    const known = entry.rooms.get(roomNid)?.get(userId)
+    if (known?.nid === nid && known.at <= at) return
+    if (known === undefined && entry.members >= MAX_MEMBERS) this.#forgetOldestRoom(entry)
+    let members = entry.rooms.get(roomNid)
     if (members === undefined) {
       members = new Map()
-      rooms.set(roomNid, members)
-    }
-    const known = members.get(userId)
-    if (known?.nid === nid && known.at <= at) return
-    if (known === undefined) {
-      const size = (this.#sizes.get(device) ?? 0) + 1
-      this.#sizes.set(device, size)
-      if (size > MAX_MEMBERS) this.#shrink(device, rooms)
+      entry.rooms.set(roomNid, members)
+      this.#add(entry, ROOM_BYTES)
     }
     members.set(userId, { nid, at })
+    if (known !== undefined) return
+    entry.members++
+    this.#add(entry, MEMBER_BYTES + userId.length)
+    if (this.#bytes > this.#maxBytes) this.#evict(entry)
   }
 
   /** The device starts anew. */
   forget(device: string): void {
+    const entry = this.#devices.get(device)
+    if (entry === undefined) return
     this.#devices.delete(device)
-    this.#sizes.delete(device)
+    this.#bytes -= entry.bytes
+    if (this.#newest === entry) this.#newest = undefined
   }
 
-  #shrink(device: string, rooms: Map<number, Map<string, Known>>): void {
-    const oldest = rooms.keys().next().value
-    if (oldest === undefined) return
-    this.#sizes.set(device, (this.#sizes.get(device) ?? 0) - (rooms.get(oldest)?.size ?? 0))
-    rooms.delete(oldest)
+  #used(device: string): Device | undefined {
+    const entry = this.#devices.get(device)
+    // Asked for each member of an answer: the device of the last question is in its place.
+    if (entry === undefined || entry === this.#newest) return entry
+    this.#devices.delete(device)
+    this.#devices.set(device, entry)
+    this.#newest = entry
+    return entry
+  }
+
+  #enter(device: string): Device {
+    const entry = { rooms: new Map(), members: 0, bytes: 0 }
+    this.#devices.set(device, entry)
+    this.#newest = entry
+    this.#add(entry, DEVICE_BYTES + device.length)
+    return entry
+  }
+
+  #add(entry: Device, bytes: number): void {
+    entry.bytes += bytes
+    this.#bytes += bytes
+  }
+
+  #forgetOldestRoom(entry: Device): void {
+    for (const [roomNid, members] of entry.rooms) {
+      entry.rooms.delete(roomNid)
+      entry.members -= members.size
+      let bytes = ROOM_BYTES
+      for (const userId of members.keys()) bytes += MEMBER_BYTES + userId.length
+      this.#add(entry, -bytes)
+      return
+    }
+  }
+
+  #evict(but: Device): void {
+    for (const [device, entry] of this.#devices) {
+      if (this.#bytes <= this.#maxBytes || entry === but) return
+      this.forget(device)
+    }
   }
 }

@@ -99,6 +99,11 @@ export class SyncService {
     return this.#gate.queued
   }
 
+  /** Bytes of what devices are remembered to know of their rooms' members. */
+  get lazyMemberBytes(): number {
+    return this.#lazy.bytes
+  }
+
   /** Begins to drop, each half minute, what was not used for long. */
   start(): void {
     const { clock, engine } = this.#options
