@@ -1,4 +1,4 @@
-import type { Logger } from '@weft/kernel'
+import { type Logger, pause, systemClock } from '@weft/kernel'
 
 /** Something that runs until it ends by itself or is told to. */
 export interface Running {
@@ -60,12 +60,12 @@ export class Supervised {
       const how = await this.#running?.exited
       this.#running = undefined
       this.#onChange()
-      if (this.#stopping.signal.aborted) return
       if (performance.now() - started >= SOUND_MS) this.#restarts = 0
       for (;;) {
-        const pause = Math.min(FIRST_PAUSE_MS * 2 ** this.#restarts++, LONGEST_PAUSE_MS)
-        this.#log.warn({ child: this.name, how, restartInMs: pause }, 'a child ended: it is started again')
-        await this.#pause(pause)
+        if (this.#stopping.signal.aborted) return
+        const restartInMs = Math.min(FIRST_PAUSE_MS * 2 ** this.#restarts++, LONGEST_PAUSE_MS)
+        this.#log.warn({ child: this.name, how, restartInMs }, 'a child ended: it is started again')
+        await pause(systemClock, restartInMs, this.#stopping.signal)
         if (this.#stopping.signal.aborted) return
         try {
           this.#running = await this.#launch()
@@ -77,18 +77,5 @@ export class Supervised {
       this.#onChange()
       if (this.#stopping.signal.aborted) await this.#running?.stop()
     }
-  }
-
-  async #pause(ms: number): Promise<void> {
-    const { signal } = this.#stopping
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = setTimeout(done, ms)
-      signal.addEventListener('abort', done)
-    })
   }
 }

@@ -31,7 +31,7 @@ interface Line {
   readonly how?: string
 }
 
-function supervised(faults: readonly number[] = []) {
+function supervised(faults: readonly number[] = [], onFault = () => {}) {
   const lines: Line[] = []
   const things: Thing[] = []
   let tries = 0
@@ -39,7 +39,10 @@ function supervised(faults: readonly number[] = []) {
   const child = new Supervised({
     name: 'thing',
     async launch() {
-      if (faults.includes(tries++)) throw new Error('no')
+      if (faults.includes(tries++)) {
+        onFault()
+        throw new Error('no')
+      }
       const thing = new Thing(tries)
       things.push(thing)
       return thing
@@ -102,4 +105,14 @@ test('told to stop while it waits to start again, it does not', async () => {
   things[0]?.end('SIGKILL')
   await child.stop()
   expect([things.length, child.pid]).toEqual([1, undefined])
+})
+
+test('told to stop while a start fails, it does not wait for another one', async () => {
+  const stopped = Promise.withResolvers<void>()
+  const { child, lines, things } = supervised([1], () => stopped.resolve(child.stop()))
+  await child.start()
+  things[0]?.end('SIGKILL')
+  await stopped.promise
+  expect(lines.map(({ msg }) => msg)).toEqual(['a child ended: it is started again', 'a child could not be started'])
+  expect(things).toHaveLength(1)
 })
