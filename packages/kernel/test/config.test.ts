@@ -140,6 +140,16 @@ describe('problems', () => {
     ])
   })
 
+  test('a password that YAML takes for an alias, and aliases that multiply', () => {
+    const problems = problemsOf('server_name: a.example\ninternal_secret: *swordfish')
+    expect(problems).toEqual([
+      expect.objectContaining({ line: 2, column: 18, message: expect.stringContaining('alias'), remedy: expect.stringContaining('quote') }),
+    ])
+    expect(JSON.stringify(problems)).not.toContain('swordfish')
+    const levels = Array.from({ length: 8 }, (_, i) => `l${i}: &l${i} [${Array(9).fill(i === 0 ? 'x' : `*l${i - 1}`)}]`)
+    expect(problemsOf(levels.join('\n'))).toEqual([expect.objectContaining({ line: 1, message: expect.stringContaining('alias') })])
+  })
+
   test('bad YAML, a list and a missing file', () => {
     expect(problemsOf('a: [1')[0]).toMatchObject({ line: 1, remedy: expect.stringContaining('YAML') })
     expect(problemsOf('server_name: a.b\nserver_name: c.d')[0]?.line).toBe(2)

@@ -1,10 +1,31 @@
 import { readFileSync } from 'node:fs'
-import { isMap, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
+import { type Document, isMap, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml'
 import { ConfigError, type ConfigProblem } from './error.ts'
 
 /** A place in the configuration: keys of maps and indices of lists. */
 export type Path = readonly (string | number)[]
 export type Raw = { [key: string]: unknown }
+
+/** Where aliases are that have no anchor before them: YAML reads an unquoted password that begins with `*` as one. */
+function unanchoredAliases(document: Document.Parsed): number[] {
+  const found: number[] = []
+  visit(document, {
+    Alias(_, alias) {
+      if (alias.resolve(document) === undefined) found.push(alias.range?.[0] ?? 0)
+    },
+  })
+  return found
+}
+
+/** @throws ConfigError for aliases that multiply each other without end */
+function valuesOf(document: Document.Parsed, problemAt: (offset: number, message: string, remedy: string) => ConfigProblem): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 }) as unknown
+  } catch (error) {
+    if (!(error instanceof ReferenceError)) throw error
+    throw new ConfigError([problemAt(0, error.message, 'write values out instead of aliases (*name)')])
+  }
+}
 
 /** `listeners[0].port` */
 export function formatPath(path: Path): string {
@@ -97,19 +118,19 @@ export class ConfigSource {
   static fromText(file: string, text: string): ConfigSource {
     const lines = new LineCounter()
     const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
-    const problems = document.errors.map((error): ConfigProblem => {
-      const { line, col } = lines.linePos(error.pos[0])
-      return {
-        file,
-        line,
-        column: col,
-        path: '',
-        message: error.message,
-        remedy: 'correct the YAML: indent by spaces, one key a line, quote texts with : or # in them',
-      }
-    })
+    const problemAt = (offset: number, message: string, remedy: string): ConfigProblem => {
+      const { line, col } = lines.linePos(offset)
+      return { file, line, column: col, path: '', message, remedy }
+    }
+    const problems = document.errors.map((error) =>
+      problemAt(error.pos[0], error.message, 'correct the YAML: indent by spaces, one key a line, quote texts with : or # in them'),
+    )
+    for (const offset of unanchoredAliases(document)) {
+      // The name is not shown: it may be the rest of a secret.
+      problems.push(problemAt(offset, 'is an alias (*name) for a value that is not there', 'quote a text that begins with *'))
+    }
     if (problems[0]) throw new ConfigError([problems[0], ...problems.slice(1)])
-    const values: unknown = document.toJS({ maxAliasCount: 100 }) ?? {}
+    const values = valuesOf(document, problemAt) ?? {}
     if (typeof values !== 'object' || Array.isArray(values)) {
       throw new ConfigError([
         { file, line: 1, column: 1, path: '', message: 'is no map of settings', remedy: 'write settings as `key: value` lines' },
