@@ -87,6 +87,16 @@ suite('start --split', () => {
     await other.remove()
   })
 
+  test('another in the same folder is refused, and leaves the list of the first alone', async () => {
+    const before = await processes()
+    const { code, err } = await weft(['start', '--split'], {
+      cwd: folder.path,
+      env: { WEFT_LISTENERS__0__PORT: String(await freePort()) },
+    })
+    expect([code, err]).toEqual([1, expect.stringContaining('is in use by another weft')])
+    expect(await processes()).toEqual(before)
+  })
+
   test('kill -9 of what started them all leaves nothing behind', async () => {
     const pids = Object.values(await processes())
     server.signal('SIGKILL')

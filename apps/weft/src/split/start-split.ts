@@ -67,6 +67,8 @@ class Machine {
   readonly #classes: Supervised[] = []
   readonly #abort = new AbortController()
   #started: Promise<void> | undefined
+  /** The list is this one's: another weft that runs in the folder keeps its own. */
+  #listed = false
   #listing: Promise<void> = Promise.resolve()
 
   constructor(path: string, config: Config, log: Logger) {
@@ -112,7 +114,7 @@ class Machine {
     await Promise.all(this.#classes.map((child) => child.stop()))
     for (const store of this.#stores.reverse()) await store.stop()
     await this.#listing
-    await rm(this.listFile, { force: true })
+    if (this.#listed) await rm(this.listFile, { force: true })
   }
 
   async #class(kind: string, name: string, env: Readonly<Record<string, string>>): Promise<void> {
@@ -166,6 +168,7 @@ class Machine {
 
   /** Writes which processes run, for people and scripts: name to pid. */
   #list(): void {
+    this.#listed = true
     const pids = Object.fromEntries([...this.#stores, ...this.#classes].map((child) => [child.name, child.pid ?? null]))
     this.#listing = this.#listing
       .then(async () => {
