@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
 import { registry } from '@weft/api'
 import { documents } from '../src/documents.ts'
-import { weft } from './weft.ts'
+import { Weft, weft } from './weft.ts'
 
 test('docs prints each document, as its file has it', async () => {
   const names = documents.map(({ name }) => name)
@@ -10,6 +10,12 @@ test('docs prints each document, as its file has it', async () => {
     expect(printed[i]).toEqual({ code: 0, out: `${(await document.render()).trimEnd()}\n`, err: '' })
   }
   expect(names).toContain('configuration')
+})
+
+test('who has read enough of a document is told no error', async () => {
+  const printing = new Weft(['docs', 'configuration'])
+  printing.leave()
+  expect(await printing.ended).toEqual({ code: 141, out: '', err: '' })
 })
 
 test('routes has every way to every endpoint, in each format', async () => {

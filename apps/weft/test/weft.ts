@@ -82,6 +82,11 @@ export class Weft {
     return this.#out
   }
 
+  /** Reads no more of its standard output: what it writes finds nobody there. */
+  leave(): void {
+    this.#child.stdout?.destroy()
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal)
   }
