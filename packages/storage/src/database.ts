@@ -2,7 +2,7 @@ import type { Metrics } from '@weft/kernel'
 import pg, { type QueryResultRow } from 'pg'
 import { type Connection, clientConfig } from './connection.ts'
 import { Dedicated } from './dedicated.ts'
-import { type CommitOutcomeUnknown, ConnectionLost, isStalePlan } from './errors.ts'
+import { type CommitOutcomeUnknown, ConnectionLost, isRefusal, isStalePlan } from './errors.ts'
 import { StatementCounts } from './metrics.ts'
 import { messageOf, Session } from './session.ts'
 import { type BoundSql, type Queryable, type Sql, sql, type Tx } from './sql.ts'
@@ -15,6 +15,8 @@ const endBackend = sql<{ gone: boolean }>(
 )
 
 const ANSWER_MS = 60_000
+/** A full disk fails every request: the log names it so often. */
+const REFUSALS_TOLD_MS = 10_000
 
 /** What storage logs by; the kernel's Logger is one. */
 export interface StorageLog {
@@ -49,10 +51,13 @@ export class Database implements Queryable {
   readonly #inUse = new Set<Session>()
   readonly #counts: StatementCounts
   readonly #watch: NodeJS.Timeout
+  readonly #log: StorageLog | undefined
+  #refusalTold = Number.NEGATIVE_INFINITY
 
   constructor(options: DatabaseOptions) {
     this.connection = options.connection
     this.#applicationName = options.applicationName
+    this.#log = options.log
     this.#pool = new pg.Pool({
       ...clientConfig(options.connection, options.applicationName),
       max: options.poolSize ?? 10,
@@ -163,10 +168,20 @@ export class Database implements Queryable {
     this.#inUse.add(session)
     try {
       return await fn(session)
+    } catch (err) {
+      if (isRefusal(err)) this.#tellRefusal(err)
+      throw err
     } finally {
       this.#inUse.delete(session)
       client.release(session.broken)
     }
+  }
+
+  #tellRefusal(err: unknown): void {
+    const now = performance.now()
+    if (now - this.#refusalTold < REFUSALS_TOLD_MS) return
+    this.#refusalTold = now
+    this.#log?.warn({ err: messageOf(err) }, 'PostgreSQL refuses writes')
   }
 }
 

@@ -29,6 +29,11 @@ const uniqueViolation = '23505'
 const featureNotSupported = '0A000'
 /** Answers after which PostgreSQL closes the connection, or did not open it. */
 const fatalCodes = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04', '53300'])
+/**
+ * Answers of a server that takes no writes for now, whatever they are: one that was made a replica or read-only, whose disk or memory is
+ * full. Its connections are given up: after a failover a new one may lead to the server that does.
+ */
+const refusalCodes = new Set(['25006', '53100', '53200'])
 
 /** True for a violated UNIQUE or primary key constraint; with a name, of that constraint or unique index only. */
 export function isUniqueViolation(err: unknown, constraint?: string): boolean {
@@ -45,12 +50,18 @@ export function isStalePlan(err: unknown): boolean {
   return err instanceof pg.DatabaseError && err.code === featureNotSupported && err.routine === 'RevalidateCachedQuery'
 }
 
-/** True where PostgreSQL's answer means that this connection is over. */
+/** True where PostgreSQL's answer means that this connection is over, or is to be given up. */
 export function isFatalAnswer(err: unknown): boolean {
   if (!(err instanceof pg.DatabaseError)) return false
   return (
     err.severity === 'FATAL' ||
     err.severity === 'PANIC' ||
-    (err.code !== undefined && (fatalCodes.has(err.code) || err.code.startsWith('08')))
+    (err.code !== undefined && (fatalCodes.has(err.code) || refusalCodes.has(err.code) || err.code.startsWith('08')))
   )
+}
+
+/** True where PostgreSQL is there and refuses what everybody writes: an operator has to hear why. */
+export function isRefusal(err: unknown): boolean {
+  const answer = err instanceof ConnectionLost ? err.cause : err
+  return answer instanceof pg.DatabaseError && answer.code !== undefined && refusalCodes.has(answer.code)
 }

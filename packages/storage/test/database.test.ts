@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from '@jest/globals'
 import { Metrics } from '@weft/kernel'
-import { bind, Database, isUniqueViolation, sql } from '../src/index.ts'
+import { bind, Database, isConnectionError, isUniqueViolation, sql } from '../src/index.ts'
 import { onEveryPostgres } from './servers.ts'
 
 const insert = sql<{ name: string }>('t.insert', 'INSERT INTO users (name, creation_ts) VALUES ($1, $2) RETURNING name')
@@ -62,6 +62,33 @@ onEveryPostgres((server) => {
     expect(await all(db)).toEqual(['@a:t', '@b:t'])
     // Its Parse was skipped: it must be sent again.
     expect(await db.query(later)).toEqual([{ one: 1 }])
+  })
+
+  test.each([
+    ['is read-only', '25006', 'SET default_transaction_read_only = on'],
+    ['has a full disk', '53100', undefined],
+    ['has no memory left', '53200', undefined],
+  ])('a server that %s cannot serve now: the connection is given up, and the log says why', async (_, code, setting) => {
+    const warnings: object[] = []
+    const log = { warn: (fields: object, message: string) => warnings.push({ ...fields, message }) }
+    const { connection } = db
+    const one = new Database({ connection, applicationName: 'refused', poolSize: 1, log })
+    const refuse = sql(`t.refuse${code}`, `DO $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '${code}'; END $$`)
+    const write = setting === undefined ? bind(refuse) : bind(insert, ['@refused:t', 1])
+    const backend = async () => (await one.query(sql<{ pid: number }>('t.pid', 'SELECT pg_backend_pid() AS pid')))[0]?.pid
+    const before = await backend()
+    if (setting !== undefined) await one.query(sql('t.setting', setting))
+    expect(await one.commitPipeline([write]).then(() => undefined, isConnectionError)).toBe(true)
+    // After a failover a new connection may lead to the server that writes.
+    expect(await backend()).not.toBe(before)
+    if (setting !== undefined) await one.query(sql('t.setting', setting))
+    const within = one.transaction(async (tx) => {
+      await tx.query(write.sql, write.values)
+    })
+    expect(await within.then(() => undefined, isConnectionError)).toBe(true)
+    await one.close()
+    expect(warnings[0]).toEqual({ err: expect.stringMatching(/read-only|full/), message: 'PostgreSQL refuses writes' })
+    expect(await all(db)).not.toContain('@refused:t')
   })
 
   test('a statement that does not parse fails its pipeline, and so it does the second time', async () => {
