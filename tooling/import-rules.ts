@@ -4,7 +4,7 @@ const base = ['kernel', 'matrix']
 /** Domains see what is below them and not each other, but for the outbound side of federation. */
 const domain = ['replication', 'storage', ...base]
 
-export const domains: readonly string[] = ['rooms', 'accounts', 'sync', 'federation', 'media', 'push']
+const domains: readonly string[] = ['rooms', 'accounts', 'sync', 'federation', 'media', 'push']
 
 /** Layers of packages/, by folder; what is missing here is refused until somebody decides where it belongs. */
 export const packageLayers: Readonly<Record<string, readonly string[]>> = {

@@ -5,7 +5,7 @@ import type { AccountData } from './account-data.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import type { KnownRoom, WriteStores } from './ports.ts'
 
-export const RECEIPT_TYPES = ['m.read', 'm.read.private'] as const
+const RECEIPT_TYPES = ['m.read', 'm.read.private'] as const
 export type ReceiptType = (typeof RECEIPT_TYPES)[number]
 const FULLY_READ = 'm.fully_read'
 const MAIN_THREAD = 'main'

@@ -7,7 +7,7 @@ import type { StreamWrites, WriteStores } from './ports.ts'
 
 /** Devices that a user may have; the one least recently seen makes room for a new one (R26). */
 export const MAX_DEVICES = 500
-export const MAX_DEVICE_NAME_LENGTH = 512
+const MAX_DEVICE_NAME_LENGTH = 512
 
 /** What a client says of the device that it wants to log in. */
 export interface DeviceRequest {

@@ -97,7 +97,7 @@ export function partContext(context: ProcessContext, partClass: string): Process
 }
 
 /** `sync-1a2b3c4d`: random, so that nobody has to count instances. */
-export function newInstanceName(processClass: string): string {
+function newInstanceName(processClass: string): string {
   return `${processClass}-${randomBytes(4).toString('hex')}`
 }
 

@@ -66,7 +66,7 @@ export function checkAuthEventsOfPdu(
 }
 
 /** The token by which a third-party invite finds its event in the state. Spec: server-server API, "Auth events selection". */
-export function thirdPartyInviteToken(event: Pick<AuthEventView, 'content'>): string | undefined {
+function thirdPartyInviteToken(event: Pick<AuthEventView, 'content'>): string | undefined {
   const invite = ownObject(event.content, 'third_party_invite')
   const signed = invite && ownObject(invite, 'signed')
   return signed && ownString(signed, 'token')

@@ -6,7 +6,7 @@ import type { RoomVersion } from './room-version.ts'
 import { type Rejection, reject } from './verdict.ts'
 
 /** The most auth events and prev events a PDU may name. Spec: room versions, "Event format". */
-export const MAX_AUTH_EVENTS = 10
+const MAX_AUTH_EVENTS = 10
 /** Spec: room version 3, "Event format": at most 20 prev events. */
 export const MAX_PREV_EVENTS = 20
 

@@ -13,7 +13,7 @@ export function membershipOf(state: AuthStateView, userId: string): string | und
 }
 
 /** The room's join rule: `invite` without an event, `undefined` for a value that is no string. Spec: client-server API, "m.room.join_rules". */
-export function joinRuleOf(state: AuthStateView): string | undefined {
+function joinRuleOf(state: AuthStateView): string | undefined {
   const event = state.get('m.room.join_rules', '')
   return event === undefined ? 'invite' : ownString(event.content, 'join_rule')
 }

@@ -62,7 +62,7 @@ export function addEventSignature(pdu: Pdu, version: RoomVersion, signer: Signer
 }
 
 /** The bytes that signatures on an event cover. Made once, they serve all its signatures. Spec: server-server API, "Signing Events". */
-export function eventSigningBytes(pdu: Pdu, version: RoomVersion): Uint8Array {
+function eventSigningBytes(pdu: Pdu, version: RoomVersion): Uint8Array {
   return Buffer.from(redactedText(pdu, version))
 }
 

@@ -6,7 +6,6 @@ export {
   type CommitLoopMetrics,
   type CommitLoopOptions,
   type EventsReservation,
-  NotCommitted,
 } from './commit-loop.ts'
 export { type CreateRoomRequest, RoomCreation } from './create-room.ts'
 export { RoomDirectory } from './directory.ts'
@@ -22,14 +21,12 @@ export { Messages, type Sender, type TxnRequest } from './messages.ts'
 export { roomMetrics } from './metrics.ts'
 export { PublishedRooms, type PublishedRoomsPage, type PublishedRoomsQuery } from './published-rooms.ts'
 export { type RoomsReaders, roomsReaders } from './readers.ts'
-export { type EventSource, NO_SOURCE } from './receive/event-source.ts'
+export type { EventSource } from './receive/event-source.ts'
 export { type Received, type ReceiveRequest, Receiver, type ReceiverOptions } from './receive/receiver.ts'
-export { ReceiveQueueFull } from './receive/room-queues.ts'
 export { type KeyLookup, ownKeys } from './receive/signatures.ts'
 export { RedactionErasure } from './redaction-erasure.ts'
 export { RelationReads, type RelationsPage, type RelationsQuery } from './relation-reads.ts'
 export { RelationRules } from './relation-rules.ts'
-export { RoomHead } from './room-head.ts'
 export { inspectRoom, type RoomInspection } from './room-inspection.ts'
 export { RoomPublication } from './room-publication.ts'
 export { jsonChunks, type MembersQuery, type RoomAccess, RoomReads } from './room-reads.ts'

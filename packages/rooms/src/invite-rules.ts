@@ -20,9 +20,9 @@ export interface InviteLimits {
 }
 
 /** Invites and knocks that a user may have waiting: more than anybody answers. */
-export const MAX_PENDING_OF_USER = 1000
+const MAX_PENDING_OF_USER = 1000
 /** Knocks that may wait in a room. */
-export const MAX_KNOCKS_IN_ROOM = 1000
+const MAX_KNOCKS_IN_ROOM = 1000
 
 /** Who may be invited, and how many of it all there may be. What the room itself says of it is event auth's matter. */
 export class InviteRules {

@@ -162,7 +162,7 @@ export function requireNotLockedOut(content: JsonObject, serverName: string): vo
 }
 
 /** A state event, unless the state has just that. */
-export function stateDecision(head: RoomHead, proposal: Proposal & { readonly stateKey: string }): Decision {
+function stateDecision(head: RoomHead, proposal: Proposal & { readonly stateKey: string }): Decision {
   const before = head.get(proposal.type, proposal.stateKey)
   requireRoomForState(head, proposal)
   // A member's kept content is only its membership, so its equality is judged by who has the whole.

@@ -14,7 +14,7 @@ export interface RoomLimits {
 }
 
 /** For what users of this server add. Their invitations and knocks have limits of their own. */
-export const SEND_LIMITS: Pick<RoomLimits, 'stateEntries' | 'stateBytes'> = { stateEntries: 20_000, stateBytes: 64 * 1024 * 1024 }
+const SEND_LIMITS: Pick<RoomLimits, 'stateEntries' | 'stateBytes'> = { stateEntries: 20_000, stateBytes: 64 * 1024 * 1024 }
 
 /** For what other servers bring: wider, since what is refused here stands in their rooms all the same. */
 export const RECEIVE_LIMITS: RoomLimits = {

@@ -53,7 +53,7 @@ export function paginationToken(position: number): string {
 }
 
 /** The position of a pagination token or of a /sync token. @throws MatrixError M_INVALID_PARAM */
-export function positionOfToken(token: string): number {
+function positionOfToken(token: string): number {
   const match = /^p(-?\d{1,16})$/.exec(token)
   const position = match === null ? decodeSyncToken(token)?.positions.events : Number(match[1])
   if (position === undefined || !Number.isSafeInteger(position)) throw new MatrixError('M_INVALID_PARAM', 'Not a token of this server')

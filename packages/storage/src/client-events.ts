@@ -39,7 +39,7 @@ const STORED = { maxDepth: 1000, allowLoneSurrogates: true }
  * redaction took effect. Parses nothing but redactions, and what was redacted or replaced.
  * Spec: client-server API, "Room event format", "Redactions".
  */
-export function clientEvent(row: ClientEventRow, quoted: QuotedEvents, version: RoomVersion, options: ClientEventOptions = {}): string {
+function clientEvent(row: ClientEventRow, quoted: QuotedEvents, version: RoomVersion, options: ClientEventOptions = {}): string {
   const unsigned: string[] = []
   if (options.membership !== undefined) unsigned.push(`"membership":${quoteJson(options.membership)}`)
   const { replaced, redaction } = quoted

@@ -13,8 +13,8 @@ import type { SummaryReader } from './summaries.ts'
 import type { TimelineEvent } from './timeline-event.ts'
 
 /** What a room shows when the filter names no limit, and what it may name at most. */
-export const DEFAULT_TIMELINE_LIMIT = 10
-export const MAX_TIMELINE_LIMIT = 1000
+const DEFAULT_TIMELINE_LIMIT = 10
+const MAX_TIMELINE_LIMIT = 1000
 /** Receipts of one room that an initial sync shows at most, the newest. */
 const MAX_RECEIPTS = 1000
 /** Entries of states above which an answer is put together in several turns of the event loop: each step takes milliseconds. */
@@ -52,7 +52,7 @@ export async function hydrate(works: readonly RoomWork[], scope: SyncScope, deps
 }
 
 /** How many events of a room's timeline are shown. */
-export function timelineLimit(scope: SyncScope): number {
+function timelineLimit(scope: SyncScope): number {
   return clampLimit(scope.filter.room.timeline, DEFAULT_TIMELINE_LIMIT, MAX_TIMELINE_LIMIT)
 }
 

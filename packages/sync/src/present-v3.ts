@@ -157,7 +157,7 @@ function ephemeralText(work: RoomWork, scope: SyncScope): string {
  * One `m.receipt` for each thread: an event has room for one receipt of a user at an event only.
  * Spec: client-server API, "Receipts".
  */
-export function receiptTexts(receipts: readonly Receipt[]): string[] {
+function receiptTexts(receipts: readonly Receipt[]): string[] {
   const threads = new Map<string | undefined, Map<string, Map<string, Receipt>>>()
   // The newest receipt of a user and type is the one that counts: later rows replace earlier ones.
   for (const receipt of receipts) {

@@ -49,7 +49,7 @@ export function keysToRead(works: readonly RoomWork[], scope: SyncScope, memberE
  * Whose member events a lazy client needs to show the room: the timeline's senders, the heroes, and itself where it starts anew.
  * Spec: client-server API, "Lazy-loading room members".
  */
-export function neededMembers(work: RoomWork, scope: SyncScope): Set<string> {
+function neededMembers(work: RoomWork, scope: SyncScope): Set<string> {
   const needed = new Set<string>()
   for (const event of work.timeline) needed.add(event.facts.sender)
   if (work.full) needed.add(scope.userId)

@@ -3,7 +3,7 @@ import type { SyncScope } from './room-work.ts'
 import type { UserView } from './user-view.ts'
 
 /** Messages in one answer. */
-export const TO_DEVICE_PAGE = 100
+const TO_DEVICE_PAGE = 100
 
 export interface ToDevicePage {
   readonly messages: readonly InboxRow[]

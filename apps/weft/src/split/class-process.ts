@@ -6,7 +6,7 @@ import type { Running } from '../supervised.ts'
  * Flags of every class. A young generation of 3 x 8 MiB: with 3 x 16 an idle process keeps some 15 MB more, with 3 x 4 a busy one
  * spends a tenth more CPU on collections.
  */
-export const nodeFlags = ['--max-semi-space-size=8', '--disable-warning=ExperimentalWarning']
+const nodeFlags = ['--max-semi-space-size=8', '--disable-warning=ExperimentalWarning']
 
 const main = join(import.meta.dirname, '..', 'main.ts')
 

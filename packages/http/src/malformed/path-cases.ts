@@ -39,7 +39,7 @@ const sampleParams: Readonly<Record<string, string>> = {
 }
 
 /** What a path parameter is called when it is not what a case is about. */
-export function sampleParam(name: string, given: Readonly<Record<string, string>> = {}): string {
+function sampleParam(name: string, given: Readonly<Record<string, string>> = {}): string {
   if (Object.hasOwn(given, name)) return given[name] as string
   return Object.hasOwn(sampleParams, name) ? (sampleParams[name] as string) : 'malformed'
 }

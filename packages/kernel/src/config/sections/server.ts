@@ -6,7 +6,7 @@ import { duration } from '../units.ts'
 const LOOPBACK_PROXIES = ['127.0.0.0/8', '::1/128']
 
 /** True for an address, or a range in CIDR notation. */
-export function isAddressRange(text: string): boolean {
+function isAddressRange(text: string): boolean {
   const [address = '', bits, rest] = text.split('/')
   const family = isIP(address)
   if (family === 0 || rest !== undefined) return false
