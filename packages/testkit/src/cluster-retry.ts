@@ -1,3 +1,4 @@
+import { pause, systemClock } from '@weft/kernel'
 import { type Answer, ApiError, directSender, type Sender, type SendOptions } from './cluster-client.ts'
 
 /** Tries before a client gives up, as matrix-js-sdk's `calculateRetryBackoff` has it. */
@@ -59,7 +60,8 @@ export function retryingSender(urls: readonly string[], counts: RetryCounts, fir
         counts.notAbsorbed.push(`${what}: given up after ${outcome.reason}`)
         throw new Error(`${what}: given up after ${outcome.reason}`)
       }
-      await pause(pauseMs, options.signal)
+      await pause(systemClock, pauseMs, options.signal)
+      options.signal?.throwIfAborted()
     }
   }
 }
@@ -83,18 +85,4 @@ async function attempt(send: Sender, method: string, path: string, body: unknown
 
 function isTransient({ status }: Answer): boolean {
   return status === 429 || (status >= 500 && status !== 501)
-}
-
-async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  signal?.throwIfAborted()
-  await new Promise<void>((resolve) => {
-    const done = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal?.addEventListener('abort', done)
-  })
-  signal?.throwIfAborted()
 }

@@ -1,3 +1,4 @@
+import { Bell } from './bell.ts'
 import { type ClientEvent, type Sender, TestClient } from './cluster-client.ts'
 import { Follower } from './cluster-follower.ts'
 import { RetryCounts, retryingSender } from './cluster-retry.ts'
@@ -55,7 +56,7 @@ export class SteadyLoad implements AsyncDisposable {
   readonly #rooms: readonly string[]
   readonly #members: readonly Member[]
   readonly #acknowledged: Acknowledged[] = []
-  readonly #listeners = new Set<() => void>()
+  readonly #sent = new Bell()
   readonly #working = new Map<Member, Promise<void>>()
   #running = false
   #number = 0
@@ -208,7 +209,7 @@ export class SteadyLoad implements AsyncDisposable {
       try {
         const eventId = await ask('a message', client.message(roomId, body))
         this.#acknowledged.push({ roomId, eventId, body, begunAt, at: performance.now() })
-        for (const tell of [...this.#listeners]) tell()
+        this.#sent.ring()
         const room = `/rooms/${encodeURIComponent(roomId)}`
         if (i % 8 === 3) await ask('a receipt', client.post(`${room}/receipt/m.read/${encodeURIComponent(eventId)}`))
         if (i % 8 === 6)
@@ -224,15 +225,7 @@ export class SteadyLoad implements AsyncDisposable {
     while (!holds()) {
       const left = deadline - performance.now()
       if (left <= 0) throw new Error(`a minute passed and not yet: ${what} ${state()}`)
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          clearTimeout(timer)
-          this.#listeners.delete(done)
-          resolve()
-        }
-        const timer = setTimeout(done, left)
-        this.#listeners.add(done)
-      })
+      await this.#sent.next(left)
     }
   }
 }
