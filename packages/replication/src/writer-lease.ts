@@ -24,7 +24,8 @@ export interface LeaseSession extends Queryable {
 
 /** Where a lease gets its session; `Database` of packages/storage is one. */
 export interface LeaseDatabase {
-  dedicated(): Promise<LeaseSession>
+  /** @param watched given up where PostgreSQL does not answer on it */
+  dedicated(options: { readonly watched: boolean }): Promise<LeaseSession>
 }
 
 /** Whose lease, and by whom it is asked for. */
@@ -97,7 +98,8 @@ export class WriterLease {
       signal.throwIfAborted()
       let session: LeaseSession | undefined
       try {
-        session = await db.dedicated()
+        // A standby that waits for a machine that is gone would never take over.
+        session = await db.dedicated({ watched: true })
         if (await session.isPooled()) throw new PooledError()
         await session.query(settings)
         return await this.#standBy(session, signal)

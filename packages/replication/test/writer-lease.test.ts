@@ -1,6 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createConnection, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { systemClock } from '@weft/kernel'
-import { Database, sql } from '@weft/storage'
+import { type Connection, Database, sql } from '@weft/storage'
 import { type TestDatabase, testDatabase } from '@weft/testkit'
 import { FencedError, fenceStatement, type HeldLease, LocalAnnouncer, WriterLease } from '../src/index.ts'
 import { changeDevice, startWriter, TestLog, TestObserver, until } from './support.ts'
@@ -12,8 +16,8 @@ beforeAll(async () => {
 afterAll(() => database.close())
 
 /** A process: its pool, and its lease by the same name. */
-function process(name: string, log = new TestLog()) {
-  const db = new Database({ connection: database.connection, applicationName: name, poolSize: 3 })
+function process(name: string, log = new TestLog(), answerMs?: number, connection: Connection = database.connection) {
+  const db = new Database({ connection, applicationName: name, poolSize: 3, ...(answerMs !== undefined && { answerMs }) })
   const lease = new WriterLease({ db, name: 'writer', applicationName: name, clock: systemClock, log })
   const stopping = new AbortController()
   return {
@@ -58,6 +62,41 @@ test('the standby takes over when the holder dies; the holder knows that it was 
   expect(next.writer.epoch).toBe(held.writer.epoch + 1)
   await first.stop()
   await second.stop(next)
+})
+
+test('a standby to whom PostgreSQL says nothing any more asks on another connection, and takes over', async () => {
+  const { host, port } = database.connection
+  const folder = await mkdtemp(join(tmpdir(), 'weft-deaf-'))
+  const pairs: { readonly client: Socket; readonly upstream: Socket }[] = []
+  const proxy = createServer((client) => {
+    const upstream = host.startsWith('/') ? createConnection(join(host, `.s.PGSQL.${port}`)) : createConnection(port, host)
+    pairs.push({ client, upstream })
+    client.pipe(upstream).pipe(client)
+    client.on('error', () => {})
+    upstream.on('error', () => {})
+  })
+  await new Promise<void>((resolve) => proxy.listen(join(folder, `.s.PGSQL.${port}`), resolve))
+  const first = process('lease-heard')
+  const second = process('lease-deaf', new TestLog(), 2000, { ...database.connection, host: folder })
+  const held = await first.acquire()
+  const waiting = second.acquire()
+  await until(() => second.log.lines.some((line) => line.message === 'standing by'))
+  // As when its machine is gone: no byte comes, and no end of the connection.
+  for (const { client, upstream } of pairs) {
+    client.unpipe(upstream)
+    upstream.unpipe(client)
+  }
+  await database.db.query(terminateAll, ['lease-heard'])
+  const next = await waiting
+  expect(next.writer.epoch).toBe(held.writer.epoch + 1)
+  await first.stop()
+  await second.stop(next)
+  for (const { client, upstream } of pairs) {
+    client.destroy()
+    upstream.destroy()
+  }
+  proxy.close()
+  await rm(folder, { recursive: true })
 })
 
 test('a holder that stands still with a transaction open is ended within 5 s, and nothing of it lands afterwards', async () => {

@@ -48,7 +48,7 @@ export class Database implements Queryable {
   readonly #applicationName: string
   readonly #pool: pg.Pool
   readonly #sessions = new WeakMap<pg.PoolClient, Session>()
-  readonly #inUse = new Set<Session>()
+  readonly #watched = new Set<Session | Dedicated>()
   readonly #counts: StatementCounts
   readonly #watch: NodeJS.Timeout
   readonly #log: StorageLog | undefined
@@ -72,8 +72,8 @@ export class Database implements Queryable {
     const answerMs = options.answerMs ?? ANSWER_MS
     this.#watch = setInterval(() => {
       const moment = performance.now() - answerMs
-      for (const session of this.#inUse)
-        if (session.endSilence(moment)) options.log?.warn({ ms: answerMs }, 'PostgreSQL does not answer: a connection is given up')
+      for (const connection of this.#watched)
+        if (connection.endSilence(moment)) options.log?.warn({ ms: answerMs }, 'PostgreSQL does not answer: a connection is given up')
     }, answerMs / 8).unref()
   }
 
@@ -141,9 +141,17 @@ export class Database implements Queryable {
     }
   }
 
-  /** A connection of its own, for locks. The caller closes it. */
-  async dedicated(applicationName = this.#applicationName): Promise<Dedicated> {
-    return await Dedicated.connect(this.connection, applicationName, this.#counts.roundTrip)
+  /**
+   * A connection of its own, for locks. The caller closes it.
+   * @param watched gives it up where PostgreSQL does not answer, as those of the pool; not for statements that take long, such as migrations
+   */
+  async dedicated({ watched = false } = {}): Promise<Dedicated> {
+    const dedicated = await Dedicated.connect(this.connection, this.#applicationName, this.#counts.roundTrip)
+    if (watched) {
+      this.#watched.add(dedicated)
+      void dedicated.ended.then(() => this.#watched.delete(dedicated))
+    }
+    return dedicated
   }
 
   /** Waits for what is running and closes all connections. */
@@ -165,14 +173,14 @@ export class Database implements Queryable {
       session = new Session(client, this.#counts.roundTrip)
       this.#sessions.set(client, session)
     }
-    this.#inUse.add(session)
+    this.#watched.add(session)
     try {
       return await fn(session)
     } catch (err) {
       if (isRefusal(err)) this.#tellRefusal(err)
       throw err
     } finally {
-      this.#inUse.delete(session)
+      this.#watched.delete(session)
       client.release(session.broken)
     }
   }

@@ -65,6 +65,11 @@ export class Dedicated implements Queryable {
     return await this.#session.script(text)
   }
 
+  /** Gives the connection up where PostgreSQL has owed an answer since before `moment` (of `performance.now()`). */
+  endSilence(moment: number): boolean {
+    return this.#session.endSilence(moment)
+  }
+
   /** Ends the connection; what it locked is free. */
   async close(): Promise<void> {
     await this.#client.end()

@@ -96,6 +96,18 @@ test('a connection on which PostgreSQL says nothing for too long is given up, an
   }
 })
 
+test('a dedicated connection is given up likewise where it is watched', async () => {
+  const impatient = new Database({ connection: server.connection, applicationName: 'impatient', answerMs: 200 })
+  try {
+    const watched = await impatient.dedicated({ watched: true })
+    expect(isConnectionError(await reasonOf(watched.query(sleep)))).toBe(true)
+    await watched.ended
+    await watched.close()
+  } finally {
+    await impatient.close()
+  }
+})
+
 test('after a connection that broke without a word the outcome is unknown, until its backend is gone', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'weft-cut-'))
   const clients: Socket[] = []
