@@ -24,8 +24,6 @@ export type JobHandler<Data extends JobData = JobData> = (run: JobRun<Data>) => 
 export interface EnqueueOptions {
   /** With a key, one waiting job is enough: a second is dropped while one waits, and kept for afterwards while one runs. */
   readonly dedupeKey?: string
-  /** Not before this time has passed. */
-  readonly delayMs?: number
 }
 
 /** What {@link Jobs} stands on. */
@@ -35,14 +33,10 @@ export interface JobsOptions {
   readonly log: Logger
   readonly metrics: Metrics
   readonly clock: Clock
-  /** Jobs at once. */
-  readonly concurrency?: number
   /** The schema, made when missing. */
   readonly schema?: string
   /** Prefix of the names of the connections. */
   readonly applicationName?: string
-  /** After a process died, its jobs are taken up again within twice this time. */
-  readonly lockMs?: number
 }
 
 type PostgresQueue = Queue<JobData, unknown, string, JobData, unknown, string, PostgresQueueBackend, PostgresConnectionOptions>
@@ -56,6 +50,9 @@ interface Definition {
 const QUEUE = 'weft'
 /** Of the queue, and of the runner. */
 const CONNECTIONS = 2
+const JOBS_AT_ONCE = 2
+/** After a process died, its jobs are taken up again within twice this time. */
+const LOCK_MS = 30_000
 const ATTEMPTS = 20
 const FIRST_RETRY_MS = 1000
 const LAST_RETRY_MS = 10 * 60_000
@@ -95,12 +92,13 @@ export class Jobs {
    * Asks for a job. It is stored when this returns. It runs at least once; a handler that throws is tried again, later each time.
    * Needs no `start`: another process may run it.
    */
-  async enqueue(name: string, data: JobData, { dedupeKey, delayMs }: EnqueueOptions = {}): Promise<void> {
+  async enqueue(name: string, data: JobData, { dedupeKey }: EnqueueOptions = {}): Promise<void> {
     const add = async (): Promise<unknown> =>
-      (await this.#openQueue()).add(name, data, {
-        ...(delayMs === undefined ? {} : { delay: delayMs }),
-        ...(dedupeKey === undefined ? {} : { deduplication: { id: `${name}:${dedupeKey}`, keepLastIfActive: true } }),
-      })
+      (await this.#openQueue()).add(
+        name,
+        data,
+        dedupeKey === undefined ? {} : { deduplication: { id: `${name}:${dedupeKey}`, keepLastIfActive: true } },
+      )
     // A connection that was lost while idle is noticed only when it is used, and each of the pool may be. Should a try that failed
     // have come through all the same, the bell rings twice.
     for (let lost = 0; ; lost++) {
@@ -125,15 +123,14 @@ export class Jobs {
       if (everyMs !== undefined) await queue.upsertJobScheduler(name, { every: everyMs }, { name, opts: { attempts: 1 } })
     }
     const { Worker, backend } = await importBullMQ()
-    const lockMs = this.#options.lockMs ?? 30_000
     const worker = new Worker(
       QUEUE,
       (job) => this.#run(job.name, job.data as JobData, job.attemptsMade + 1),
       {
         connection: this.#connection(),
-        concurrency: this.#options.concurrency ?? 2,
-        lockDuration: lockMs,
-        stalledInterval: lockMs,
+        concurrency: JOBS_AT_ONCE,
+        lockDuration: LOCK_MS,
+        stalledInterval: LOCK_MS,
         // A job whose process was killed is no bad job: it may be taken up again as often as a failed one.
         maxStalledCount: ATTEMPTS,
         settings: { backoffStrategy: retryDelay },
