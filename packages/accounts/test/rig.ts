@@ -44,7 +44,7 @@ export class AccountsRig {
     const { clock } = this
     this.database = database
     this.ephemeral = new MemoryEphemeralStore({ clock })
-    this.authenticator = new TokenAuthenticator({ tokens: new TokensReader(db), clock, isFresh: () => this.fresh })
+    this.authenticator = new TokenAuthenticator({ tokens: new TokensReader(db), clock, isFresh: () => this.fresh, cacheBytes: 4 << 20 })
     this.streamWriter = new StreamWriter({
       db,
       announcer: new LocalAnnouncer({ observer }),
