@@ -13,7 +13,10 @@ const DIRECTORY_SWEEP_MS = 60_000
 const ERASURE_MS = 5 * 60_000
 const RETRY_MS = 1000
 
-/** The background work of the active writer: profiles on their way to rooms, tables whose rows go by age. */
+/**
+ * The background work of the active writer: profiles on their way to rooms, the room directory's sweep, and what is deleted when its
+ * time has passed (old rows, redacted text, state groups that nothing refers to).
+ */
 export function startJobs(
   context: ProcessContext,
   parts: { readonly db: Database; readonly databaseUrl: string; readonly fenced: FencedTransactions; readonly rooms: RoomsWriter },
