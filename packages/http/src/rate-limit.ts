@@ -20,7 +20,7 @@ export interface RateLimit {
 }
 
 /** What each class is counted by. */
-const countedBy: Readonly<Record<RateLimitClass, 'user' | 'address'>> = {
+export const countedBy: Readonly<Record<RateLimitClass, 'user' | 'address'>> = {
   message: 'user',
   registration: 'address',
   registrationTokenValidity: 'address',

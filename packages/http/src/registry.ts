@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { type AnyEndpoint, rawJsonObject, type ServingClass } from './endpoint.ts'
 import { Matcher } from './matcher.ts'
 import { expandPaths, parseTemplate } from './path.ts'
+import { countedBy } from './rate-limit.ts'
 
 /**
  * All endpoints of a server: the only place that knows its routes. The router's table, 404 against 405, metric labels, proxy maps,
@@ -46,8 +47,6 @@ export class Registry {
   }
 }
 
-const BY_USER: ReadonlySet<string> = new Set(['message', 'joins', 'invites', 'createRoom'])
-
 function contradictionIn(endpoint: AnyEndpoint): string | undefined {
   const params: readonly string[] = parseTemplate(endpoint.path).params
   const wanted = [...params].sort().join()
@@ -59,7 +58,7 @@ function contradictionIn(endpoint: AnyEndpoint): string | undefined {
   if (endpoint.affinity === 'roomId' && !params.includes('roomId') && !params.includes('roomIdOrAlias')) {
     return 'affinity roomId needs a parameter {roomId} or {roomIdOrAlias}'
   }
-  if (endpoint.auth === 'none' && endpoint.rateLimit !== undefined && BY_USER.has(endpoint.rateLimit)) {
+  if (endpoint.auth === 'none' && endpoint.rateLimit !== undefined && countedBy[endpoint.rateLimit] === 'user') {
     return `rate limit ${endpoint.rateLimit} counts by user, and the endpoint knows none`
   }
   if (endpoint.bodyOptional === true && endpoint.body === undefined) return 'bodyOptional without a body'
