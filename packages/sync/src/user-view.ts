@@ -177,9 +177,9 @@ export class UserView {
     return inbox
   }
 
-  /** About what it occupies in memory; measured on a heap snapshot of 1,000 rooms. */
+  /** About what it occupies in memory; measured on heaps with 1,000 rooms and with 2,000 ignored users. */
   get bytes(): number {
-    return 2000 + this.rooms.size * 700 + this.#accountDataBytes
+    return 2000 + this.rooms.size * 700 + this.#accountDataBytes + this.ignored.size * 100
   }
 
   /** Lets go of the rooms. */
