@@ -31,6 +31,7 @@ export class EventStore {
   readonly #redactions = new LRUCache<number, Redaction>({ max: REMEMBERED_REDACTIONS })
   /** Loads under way, so that a hundred readers of one event ask once. */
   readonly #loading = new Map<number, Promise<void>>()
+
   constructor(source: EventSource, maxBytes: number) {
     this.#source = source
     // The newest is kept even where it alone is more than the budget.
@@ -39,10 +40,6 @@ export class EventStore {
 
   get bytes(): number {
     return this.#events.calculatedSize
-  }
-
-  get size(): number {
-    return this.#events.size
   }
 
   /** The event if it is here; its text may be missing (`complete`). */
