@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { freePort, redisProgram } from '@weft/testkit'
-import { endAll, gone, isRunning, processesOf, temporaryFolder, Weft, weft } from './weft.ts'
+import { freePort, isRunning, redisProgram } from '@weft/testkit'
+import { endAll, gone, processesOf, temporaryFolder, Weft, weft } from './weft.ts'
 
 let folder: ReturnType<typeof temporaryFolder>
 let server: Weft

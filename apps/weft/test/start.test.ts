@@ -3,9 +3,9 @@ import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from 'node:fs
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { freePort } from '@weft/testkit'
+import { freePort, isRunning, watchdogOf } from '@weft/testkit'
 import { parse } from 'yaml'
-import { type Ended, endAll, gone, isRunning, processesOf, temporaryFolder, Weft, weft } from './weft.ts'
+import { type Ended, endAll, gone, processesOf, temporaryFolder, Weft, weft } from './weft.ts'
 
 interface Answer {
   readonly status: number
@@ -222,7 +222,7 @@ describe('a start again', () => {
     await first.says(/To stop:/)
     const orphan = postgresPid()
     // Without its watchdog, which would stop it too.
-    process.kill(-(await watchdogOf(orphan)), 'SIGKILL')
+    process.kill(-watchdogOf(orphan), 'SIGKILL')
     first.signal('SIGKILL')
     await first.ended
     expect(isRunning(orphan)).toBe(true)
@@ -311,12 +311,3 @@ describe('a start again', () => {
     })
   }
 })
-
-async function watchdogOf(pid: number): Promise<number> {
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    const words = (await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')).split('\0')
-    if (words.includes('weft-watchdog') && words.includes(String(pid))) return Number(name)
-  }
-  throw new Error('no watchdog')
-}

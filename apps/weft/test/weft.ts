@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmodSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Bell } from '@weft/testkit'
+import { Bell, commandLines, isRunning } from '@weft/testkit'
 
 const root = join(import.meta.dirname, '..', '..', '..')
 const main = join(root, 'apps', 'weft', 'src', 'main.ts')
@@ -111,29 +111,10 @@ export class Weft {
   }
 }
 
-/** False for a process that has ended, also where nobody has asked for its exit code yet. */
-export function isRunning(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return !stat.slice(stat.lastIndexOf(')')).startsWith(') Z')
-  } catch {
-    // The kernel has no entry for a process that is gone.
-    return false
-  }
-}
-
 /** Processes whose command line names a folder: all that a weft with its data there has started. */
 export function processesOf(folder: string): string[] {
-  const found: string[] = []
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
-      if (words.includes(folder)) found.push(`${pid} ${words}`)
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  return found
+  const lines = [...commandLines()].map(([pid, words]) => [pid, ...words].join(' '))
+  return lines.filter((line) => line.includes(folder))
 }
 
 /** Resolves once none of the processes runs. The test's time limit is the bound. */

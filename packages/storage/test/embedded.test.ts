@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { copyFolder, postgresBinaries } from '@weft/testkit'
+import { copyFolder, isRunning, postgresBinaries, watchdogOf } from '@weft/testkit'
 import { Database, EmbeddedPostgres, majorVersion, sql } from '../src/index.ts'
 
 const one = sql('t.one', 'SELECT 1 AS one')
@@ -72,20 +72,6 @@ async function startElsewhere(dataDir: string) {
   return { server, kill }
 }
 
-/** False for a process that has ended, also where nobody has asked for its exit code yet. */
-async function isRunning(pid: number): Promise<boolean> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z')
-  return !stat.slice(stat.lastIndexOf(')')).startsWith(') Z')
-}
-
-async function watchdogOf(pid: number): Promise<number> {
-  for (const name of await readdir('/proc')) {
-    const words = (await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')).split('\0')
-    if (words.includes('weft-watchdog') && words.includes(String(pid))) return Number(name)
-  }
-  throw new Error('no watchdog')
-}
-
 describe.each([14, 18] as const)('PostgreSQL %i', (major) => {
   test('starts on a new folder, in the C locale, and on the same folder again with what was written', async () => {
     expect(await majorVersion(postgresBinaries(major))).toBe(major)
@@ -141,17 +127,17 @@ test('the server ends with the process that started it, however that dies', asyn
   await copyFolder(join(pristine, 'data'), join(folder, 'data'))
   const other = await startElsewhere(join(folder, 'data'))
   await other.kill()
-  while (await isRunning(other.server)) await new Promise((resolve) => setImmediate(resolve))
+  while (isRunning(other.server)) await new Promise((resolve) => setImmediate(resolve))
 })
 
 test('a server that outlived its process is stopped, and its folder used', async () => {
   await copyFolder(join(pristine, 'data'), join(folder, 'data'))
   const other = await startElsewhere(join(folder, 'data'))
-  process.kill(-(await watchdogOf(other.server)), 'SIGKILL')
+  process.kill(-watchdogOf(other.server), 'SIGKILL')
   await other.kill()
-  expect(await isRunning(other.server)).toBe(true)
+  expect(isRunning(other.server)).toBe(true)
   await start()
-  expect(await isRunning(other.server)).toBe(false)
+  expect(isRunning(other.server)).toBe(false)
 })
 
 test('a deep folder gets a socket elsewhere', async () => {

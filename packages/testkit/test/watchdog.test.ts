@@ -1,21 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, test } from '@jest/globals'
-import { redisProgram } from '../src/index.ts'
-
-/** False for a process that has ended, also where nobody has asked for its exit code yet. */
-function isRunning(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return !stat.slice(stat.lastIndexOf(')')).startsWith(') Z')
-  } catch {
-    // The kernel has no entry for a process that is gone.
-    return false
-  }
-}
+import { isRunning, redisProgram } from '../src/index.ts'
 
 test('what a killed test run has started ends with it, stopped processes too, and its folder is deleted', async () => {
   const wanted = redisProgram() === undefined ? [] : ['redis']
