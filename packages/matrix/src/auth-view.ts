@@ -70,7 +70,7 @@ export function stateEventView(pdu: Pdu, eventId: string, rejected = false): Sta
   }
 }
 
-/** A state as nested maps: type, then state key. Serves small states such as an event's auth events. */
+/** State by type and state key: nested, because either may hold any separator (R44). */
 export class StateMap<T = StateEventView> {
   readonly #types = new Map<string, Map<string, T>>()
 
@@ -79,9 +79,12 @@ export class StateMap<T = StateEventView> {
   }
 
   set(type: string, stateKey: string, value: T): this {
-    const keys = this.#types.get(type)
-    if (keys === undefined) this.#types.set(type, new Map([[stateKey, value]]))
-    else keys.set(stateKey, value)
+    let keys = this.#types.get(type)
+    if (keys === undefined) {
+      keys = new Map()
+      this.#types.set(type, keys)
+    }
+    keys.set(stateKey, value)
     return this
   }
 

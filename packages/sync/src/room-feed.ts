@@ -1,5 +1,5 @@
 import { quoteJson, type RoomVersion } from '@weft/matrix'
-import type { Delta } from './state-map.ts'
+import type { Delta } from './state-deltas.ts'
 import type { TimelineEvent } from './timeline-event.ts'
 import type { ViewRoom } from './user-view.ts'
 

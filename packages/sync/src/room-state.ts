@@ -1,8 +1,8 @@
-import { STRIPPED_STATE_TYPES } from '@weft/matrix'
+import { STRIPPED_STATE_TYPES, StateMap } from '@weft/matrix'
 import type { LazyMembers } from './lazy-members.ts'
 import { type RoomWork, type SyncScope, timelineStart } from './room-work.ts'
 import { hidesFrom } from './rules.ts'
-import { rollBack, StateMap, valuesAfter, valuesBefore } from './state-map.ts'
+import { rollBack, valuesAfter, valuesBefore } from './state-deltas.ts'
 import type { TimelineEvent } from './timeline-event.ts'
 
 /** What was read of a room's current state. It may be ahead of the answer and is rolled back where it is used. */

@@ -2,7 +2,7 @@ import type { SyncFilter } from '@weft/matrix'
 import type { Positions } from './positions.ts'
 import type { Receipt, RoomFeed, RoomSummary } from './room-feed.ts'
 import type { Sight } from './rules.ts'
-import type { Delta } from './state-map.ts'
+import type { Delta } from './state-deltas.ts'
 import type { TimelineEvent } from './timeline-event.ts'
 
 export type Section = 'join' | 'invite' | 'knock' | 'leave'

@@ -1,6 +1,6 @@
 import { isEventVisible, own, readHistoryVisibility } from '@weft/matrix'
 import type { RoomWork, SyncScope } from './room-work.ts'
-import type { Delta } from './state-map.ts'
+import type { Delta } from './state-deltas.ts'
 import type { TimelineEvent } from './timeline-event.ts'
 
 /** One state key over the shown stretch: what it holds now, and all changes from the stretch's start on, oldest first. */

@@ -1,32 +1,4 @@
-/** State by type and state key: nested, because either may hold any separator (R44). */
-export class StateMap<T> {
-  readonly #types = new Map<string, Map<string, T>>()
-
-  get(type: string, stateKey: string): T | undefined {
-    return this.#types.get(type)?.get(stateKey)
-  }
-
-  has(type: string, stateKey: string): boolean {
-    return this.#types.get(type)?.has(stateKey) === true
-  }
-
-  set(type: string, stateKey: string, value: T): void {
-    let keys = this.#types.get(type)
-    if (keys === undefined) {
-      keys = new Map()
-      this.#types.set(type, keys)
-    }
-    keys.set(stateKey, value)
-  }
-
-  delete(type: string, stateKey: string): void {
-    this.#types.get(type)?.delete(stateKey)
-  }
-
-  *entries(): Generator<readonly [type: string, stateKey: string, value: T]> {
-    for (const [type, keys] of this.#types) for (const [stateKey, value] of keys) yield [type, stateKey, value]
-  }
-}
+import { StateMap } from '@weft/matrix'
 
 /** A change of the current state. */
 export interface Delta {
