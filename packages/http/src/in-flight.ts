@@ -5,7 +5,7 @@
 export class InFlight {
   readonly #limit: number
   #count = 0
-  #idle: (() => void)[] = []
+  readonly #idle: (() => void)[] = []
 
   constructor(limit: number) {
     this.#limit = limit

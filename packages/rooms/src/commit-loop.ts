@@ -79,7 +79,7 @@ export class CommitLoop {
   #running = false
   #scheduled = false
   #closed: Error | undefined
-  #idle: Array<() => void> = []
+  readonly #idle: Array<() => void> = []
 
   constructor(options: CommitLoopOptions) {
     this.#options = options

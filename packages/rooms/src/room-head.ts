@@ -52,7 +52,7 @@ export class RoomHead implements AuthStateView {
   readonly version: RoomVersion
   #groups: StateGroupChain
   #unwrittenGroup: StateGroupRow | undefined
-  #state: StateMap<StateEntry>
+  readonly #state: StateMap<StateEntry>
   #size: number
   #extremities: readonly Extremity[]
   /** True while event_forward_extremities has rows of this room. */
