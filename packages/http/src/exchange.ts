@@ -62,7 +62,7 @@ export class Exchange {
 
   async reply(reply: Reply): Promise<void> {
     if (this.#response.destroyed || this.#abandoned) return discard(reply)
-    this.#bytes = (await sendReply(this.#response, reply, this.#envelope())) ?? 0
+    this.#bytes = (await sendReply(this.#response, reply, this.#envelope(), this.#options.traffic.unread)) ?? 0
   }
 
   fail(reply: ErrorReply): void {

@@ -6,6 +6,7 @@ import { corsHeaders } from './cors.ts'
 import type { Reply } from './endpoint.ts'
 import type { ErrorReply } from './errors.ts'
 import { endUnread } from './unread.ts'
+import type { UnreadAnswers } from './unread-answers.ts'
 
 /** Facts that every answer of one exchange carries. */
 export interface Envelope {
@@ -21,7 +22,12 @@ type Headers = Record<string, string | number>
  *
  * @returns bytes of the body; undefined for a stream
  */
-export async function sendReply(response: ServerResponse, reply: Reply, envelope: Envelope): Promise<number | undefined> {
+export async function sendReply(
+  response: ServerResponse,
+  reply: Reply,
+  envelope: Envelope,
+  unread: UnreadAnswers,
+): Promise<number | undefined> {
   const headers = startHeaders(envelope, reply.headers)
   if ('stream' in reply) {
     headers['content-type'] = reply.contentType
@@ -30,6 +36,7 @@ export async function sendReply(response: ServerResponse, reply: Reply, envelope
     return undefined
   }
   const text = 'jsonText' in reply ? reply.jsonText : JSON.stringify(reply.json)
+  unread.add(response, text.length)
   if (text.length > LARGE_TEXT) return sendInPieces(response, reply.status ?? 200, headers, text)
   return sendJson(response, reply.status ?? 200, headers, text)
 }

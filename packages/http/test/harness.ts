@@ -108,7 +108,7 @@ export interface SendOptions {
 
 export async function startServer(
   endpoints: readonly AnyEndpoint[],
-  options: Partial<MountOptions> & { inFlight?: InFlight } = {},
+  options: Partial<MountOptions> & { inFlight?: InFlight; unreadAtMost?: number } = {},
 ): Promise<TestServer> {
   const inFlight = options.inFlight ?? new InFlight(1000)
   const drain = new AbortController()
@@ -129,7 +129,12 @@ export async function startServer(
     rateLimiter: { check: async () => {} },
     log,
     clock: { monotonic: () => performance.now() },
-    traffic: new Traffic({ inFlight, metrics: metrics.use(httpMetrics), draining: drain.signal }),
+    traffic: new Traffic({
+      inFlight,
+      metrics: metrics.use(httpMetrics),
+      draining: drain.signal,
+      ...(options.unreadAtMost !== undefined && { unreadAtMost: options.unreadAtMost }),
+    }),
     ...options,
   })
   const server = new HttpServer({ listener: app, inFlight, log })
