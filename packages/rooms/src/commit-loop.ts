@@ -40,7 +40,9 @@ export interface CommitLoopOptions {
   /** Resolves after so many ms: between two looks for a PostgreSQL that is away. */
   readonly pause: (ms: number) => Promise<void>
   readonly metrics?: CommitLoopMetrics
+  /** Events of one transaction (default 500); a submission that has more goes alone. */
   readonly maxBatchEvents?: number
+  /** Submissions that may wait (default 10,000). */
   readonly maxPending?: number
 }
 

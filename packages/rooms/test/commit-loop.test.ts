@@ -37,6 +37,40 @@ test('a loop that is closed refuses what waits and what comes, and what is under
   await rig.stop()
 })
 
+test('what does not fit into the queue is told to come back, and no transaction takes more events than it may', async () => {
+  let arrived = Promise.withResolvers<void>()
+  let release: Promise<void> | undefined
+  const batches: number[] = []
+  const rig = await RoomsRig.start({
+    commits: (db) => ({
+      async commitPipeline(statements: readonly BoundSql[]) {
+        arrived.resolve()
+        await release
+        return await db.commitPipeline(statements)
+      },
+      endBackend: (unknown) => db.endBackend(unknown),
+    }),
+    loop: { maxBatchEvents: 3, maxPending: 5, metrics: { batch: ({ events }) => batches.push(events), waited: () => {} } },
+  })
+  const room = await rig.room(alice)
+  const other = await rig.room(alice)
+  const held = Promise.withResolvers<void>()
+  release = held.promise
+  arrived = Promise.withResolvers()
+  batches.length = 0
+  const underWay = rig.text(alice, room, 'under way')
+  await arrived.promise
+  const waiting = ['1', '2', '3', '4', '5'].map((body) => rig.text(alice, other, body))
+  while (rig.loop.depth < waiting.length) await new Promise((resolve) => setImmediate(resolve))
+  await expect(rig.text(alice, other, 'too many')).rejects.toMatchObject({ status: 503, headers: { 'Retry-After': '2' } })
+  held.resolve()
+  await Promise.all([underWay, ...waiting])
+  await rig.loop.drained()
+  expect(batches).toEqual([1, 3, 2])
+  expect((await rig.bodies(alice, other)).toSorted()).toEqual(['1', '2', '3', '4', '5'])
+  await rig.stop()
+})
+
 test('a commit of which nobody can say what became of it ends the loop: no request is left without its answer', async () => {
   let broken = false
   const cause = new Error('PostgreSQL answers nonsense')

@@ -58,6 +58,7 @@ interface RigOptions {
   /** What the commit loop writes to, in the database's place. */
   readonly commits?: (db: Database) => CommitLoopOptions['db']
   readonly onUnsettled?: (error: unknown) => void
+  readonly loop?: Pick<CommitLoopOptions, 'maxBatchEvents' | 'maxPending' | 'metrics'>
 }
 
 /** The rooms domain on a database of its own, without HTTP and replication behind it. */
@@ -140,6 +141,7 @@ export class RoomsRig {
       isFenced: () => false,
       pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       now: environment.now,
+      ...options.loop,
     })
     const firstFormat = new FirstFormat({ events: this.events, serverName: SERVER, randomId: environment.randomId })
     const numbers = { eventNids: new IdBlocks(db, 'event_nid_seq', 1000), stateGroups, roomNids: new IdBlocks(db, 'room_nid_seq', 10) }
