@@ -49,8 +49,6 @@ export interface SyncServiceOptions {
   readonly clock: Clock
   readonly log: SyncLog
   readonly observer: SyncObserver
-  /** Initial and cold syncs at a time (default 4): each may hold the text of all rooms of a user. */
-  readonly coldSyncs?: number
 }
 
 /** Longest wait of a request, whatever it asks for. */
@@ -60,6 +58,8 @@ const AHEAD_PATIENCE_MS = 500
 /** A request that does not wait itself still waits so long for what another process has shown its client. */
 const AHEAD_WAIT_MS = 2000
 const SWEEP_MS = 30_000
+/** Initial and cold syncs at a time: each may hold the text of all rooms of a user. */
+const COLD_SYNCS = 4
 /** Rooms that are loaded and written down together: what an answer holds beside its text is bounded by them. */
 const ROOMS_AT_A_TIME = 500
 
@@ -86,7 +86,7 @@ export class SyncService {
     this.#filters = new FilterSource(options.filters)
     this.#views = new ViewLoader(options)
     this.#summaries = new SummaryReader(options.reader)
-    this.#gate = new Gate(options.coldSyncs ?? 4)
+    this.#gate = new Gate(COLD_SYNCS)
   }
 
   /** Requests that wait for news. */

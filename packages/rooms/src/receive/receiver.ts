@@ -60,8 +60,6 @@ export interface ReceiverOptions extends PlacingTools {
   readonly keys: KeyLookup
   readonly merger: ForkMerger
   readonly limits?: MissingLimits
-  readonly maxWaiting?: number
-  readonly maxWaitingOfRoom?: number
   readonly metrics?: { received(outcome: Received['outcome']): void }
 }
 
@@ -69,6 +67,9 @@ export interface ReceiverOptions extends PlacingTools {
 const MAX_PDUS = 50
 /** Events that are placed, resolved and committed together. */
 const EVENTS_A_STEP = 100
+/** Events that wait, of all rooms and of one. */
+const MAX_WAITING = 20_000
+const MAX_WAITING_OF_ROOM = 2000
 const MAX_ATTEMPTS = 4
 
 /**
@@ -84,7 +85,7 @@ export class Receiver {
 
   constructor(options: ReceiverOptions) {
     this.#o = options
-    this.#queues = new RoomQueues(options.maxWaitingOfRoom ?? 2000, options.maxWaiting ?? 20_000)
+    this.#queues = new RoomQueues(MAX_WAITING_OF_ROOM, MAX_WAITING)
   }
 
   /** Events that wait or are worked on. */
