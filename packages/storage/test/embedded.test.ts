@@ -72,6 +72,14 @@ async function startElsewhere(dataDir: string) {
   return { server, kill }
 }
 
+test('one that stands still (SIGSTOP) is stopped all the same', async () => {
+  await copyFolder(join(pristine, 'data'), join(folder, 'data'))
+  const server = await start()
+  process.kill(server.pid, 'SIGSTOP')
+  await server.stop()
+  expect(isRunning(server.pid)).toBe(false)
+})
+
 describe.each([14, 18] as const)('PostgreSQL %i', (major) => {
   test('starts on a new folder, in the C locale, and on the same folder again with what was written', async () => {
     expect(await majorVersion(postgresBinaries(major))).toBe(major)

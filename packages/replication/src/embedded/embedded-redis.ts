@@ -8,6 +8,7 @@ import { Redis } from 'ioredis'
 
 /** Memory that Redis may take; announcements and who is typing need a small part of it. */
 const MAX_MEMORY = '256mb'
+const STOP_MS = 5000
 
 /** Redis or Valkey as a child of this process, on a unix socket; it keeps nothing on disk. */
 export class EmbeddedRedis {
@@ -57,7 +58,12 @@ export class EmbeddedRedis {
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     this.#child.kill('SIGTERM')
+    // One that stands still (SIGSTOP) hears of it then.
+    this.#child.kill('SIGCONT')
+    // It has nothing to save.
+    const urge = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MS)
     await this.exited
+    clearTimeout(urge)
   }
 }
 

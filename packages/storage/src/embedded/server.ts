@@ -101,6 +101,8 @@ export class EmbeddedPostgres {
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     this.#child.kill('SIGINT')
+    // One that stands still (SIGSTOP) hears of it then.
+    this.#child.kill('SIGCONT')
     const urge = setTimeout(() => this.#child.kill('SIGQUIT'), 15_000)
     await this.exited
     clearTimeout(urge)
