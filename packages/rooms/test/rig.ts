@@ -96,8 +96,14 @@ export class RoomsRig {
     this.#txn = txn
     this.database = database
     this.streamWriter = streamWriter
+    let last = 0
+    // No two events of a test are of the same time, as those of people: of edits of one millisecond the id decides.
+    const now = () => {
+      last = Math.max(last + 1, Date.now())
+      return last
+    }
     const environment = {
-      now: () => Date.now(),
+      now,
       randomId: (n: number) => 'x'.repeat(n - 6) + String(this.#txn++).padStart(6, '0'),
       serverName: SERVER,
       defaultRoomVersion: '12',
@@ -225,7 +231,7 @@ export class RoomsRig {
       environment,
     })
     this.aliases = new Aliases({ writer: this.writer, rooms: this.rooms, db, environment })
-    const readers = roomsReaders(db, SERVER, () => Date.now())
+    const readers = roomsReaders(db, SERVER, now)
     this.reads = readers.reads
     this.published = readers.published
     this.relations = readers.relations

@@ -119,11 +119,10 @@ describe('sending', () => {
   test('an event that is read says how long ago it was sent', async () => {
     const roomId = await rig.room(alice)
     const eventId = await rig.text(alice, roomId, 'hello')
-    const { origin_server_ts, unsigned } = JSON.parse(await rig.reads.event(alice, roomId, eventId))
-    expect(origin_server_ts + unsigned.age).toBeLessThanOrEqual(Date.now())
-    expect(unsigned.age).toBeGreaterThanOrEqual(0)
+    const { unsigned } = JSON.parse(await rig.reads.event(alice, roomId, eventId))
+    expect(unsigned.age).toBeGreaterThan(0)
     const [shown] = (await rig.timelines.messages(await rig.reads.access(alice, roomId), { direction: 'b', limit: 1 })).chunk
-    expect(JSON.parse(shown as string).unsigned.age).toBeGreaterThanOrEqual(unsigned.age)
+    expect(JSON.parse(shown as string).unsigned.age).toBeGreaterThan(unsigned.age)
   })
 
   /** The same transaction through a writer that has never seen it. */
