@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort, isFree } from '@weft/testkit'
 import { Redis } from 'ioredis'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -184,16 +184,8 @@ function parse(line: string): Line | undefined {
 /** The first of `count` ports in a row that nothing listens on. */
 async function freePorts(count: number): Promise<number> {
   for (;;) {
-    const first = 20_000 + Math.floor(Math.random() * 10_000)
-    const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)))
-    if (free.every(Boolean)) return first
+    const first = await freePort()
+    const others = await Promise.all(Array.from({ length: count - 1 }, (_, i) => isFree(first + 1 + i)))
+    if (others.every(Boolean)) return first
   }
-}
-
-async function isFree(port: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }

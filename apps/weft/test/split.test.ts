@@ -2,19 +2,12 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { freePort, isRunning, redisProgram } from '@weft/testkit'
+import { freePort, isFree, isRunning, redisProgram } from '@weft/testkit'
 import { endAll, gone, processesOf, temporaryFolder, Weft, weft } from './weft.ts'
 
 let folder: ReturnType<typeof temporaryFolder>
 let server: Weft
 let port: number
-
-async function isFree(candidate: number): Promise<boolean> {
-  return await fetch(`http://127.0.0.1:${candidate}/`).then(
-    () => false,
-    () => candidate < 65_536,
-  )
-}
 
 const listFile = () => join(folder.path, 'data/processes.json')
 const launch = (): Weft =>

@@ -5,7 +5,7 @@ export { Follower, type FollowerOptions, isLoggedOut } from './cluster-follower.
 export { type ClusterClass, ClusterProcess, type LogLine } from './cluster-process.ts'
 export { RetryCounts, retryingSender } from './cluster-retry.ts'
 export { copyFolder } from './copy-folder.ts'
-export { freePort } from './free-port.ts'
+export { freePort, isFree } from './free-port.ts'
 export { type PeerDraft, type PeerEvent, PeerRoom, type PeerState } from './peer-room.ts'
 export { PeerSource } from './peer-source.ts'
 export { postgresBinaries, startPostgres, type TestServer } from './postgres.ts'
