@@ -88,28 +88,20 @@ function roomText(work: RoomWork, scope: SyncScope, forms: EventForms | undefine
     work.summary !== undefined ||
     ephemeral !== ''
   if (!hasNews) return undefined
-  const timeline = `"timeline":{"events":[${timelineText(work, scope, forms)}],"prev_batch":"p${timelineStart(work)}","limited":${work.limited}}`
-  let text = `{${timeline},"${scope.stateAfter ? 'state_after' : 'state'}":{"events":[${stateText(work, scope, forms)}]}`
+  const timeline = `"timeline":{"events":[${eventsText(work.timeline, forms, (event) => agedText(event, work, scope))}],"prev_batch":"p${timelineStart(work)}","limited":${work.limited}}`
+  const state = eventsText(work.state, forms, (event) => textOf(event, work, scope))
+  let text = `{${timeline},"${scope.stateAfter ? 'state_after' : 'state'}":{"events":[${state}]}`
   text += `,"account_data":{"events":[${work.accountData.map(accountDataText).join(',')}]}`
   if (work.section === 'join') text += `,"ephemeral":{"events":[${ephemeral}]}`
   if (work.summary !== undefined) text += `,"summary":${summaryText(work, scope)}`
   return `${text}}`
 }
 
-function timelineText(work: RoomWork, scope: SyncScope, forms: EventForms | undefined): string {
+function eventsText(events: readonly TimelineEvent[], forms: EventForms | undefined, shown: (event: TimelineEvent) => string): string {
   let text = ''
-  for (const event of work.timeline) {
+  for (const event of events) {
     if (text !== '') text += ','
-    text += forms?.get(event.facts.nid) ?? agedText(event, work, scope)
-  }
-  return text
-}
-
-function stateText(work: RoomWork, scope: SyncScope, forms: EventForms | undefined): string {
-  let text = ''
-  for (const event of work.state) {
-    if (text !== '') text += ','
-    text += forms?.get(event.facts.nid) ?? textOf(event, work, scope)
+    text += forms?.get(event.facts.nid) ?? shown(event)
   }
   return text
 }
