@@ -85,6 +85,17 @@ export interface Answer {
   readonly json: any
 }
 
+/** An endpoint whose requests wait until they are released: `arrived` resolves when the first of them has come. */
+export function held(overrides: Overrides = {}): { endpoint: AnyEndpoint; arrived: Promise<void>; release(reply: Reply): void } {
+  const arrived = Promise.withResolvers<void>()
+  const reply = Promise.withResolvers<Reply>()
+  const handler = () => {
+    arrived.resolve()
+    return reply.promise
+  }
+  return { endpoint: echo({ ...overrides, handler }), arrived: arrived.promise, release: reply.resolve }
+}
+
 export interface TestServer extends AsyncDisposable {
   readonly port: number
   readonly server: HttpServer

@@ -6,7 +6,7 @@ import { Metrics } from '@weft/kernel'
 import { MatrixError } from '@weft/matrix'
 import { z } from 'zod'
 import { httpMetrics, InFlight, internalHeaders, ReplyError, rawJsonObject, Traffic } from '../src/index.ts'
-import { echo, startServer } from './harness.ts'
+import { echo, held, startServer } from './harness.ts'
 
 const ECHO = '/_matrix/client/v3/echo'
 
@@ -51,29 +51,17 @@ describe('mountEndpoints', () => {
   })
 
   test('answers for handlers of a class that it is no more, and throws away what they still come to', async () => {
-    const arrived = Promise.withResolvers<void>()
-    const late = Promise.withResolvers<{ json: object }>()
-    const endpoints = [
-      echo({
-        id: 'w',
-        path: '/w',
-        servedBy: ['writer'],
-        handler: () => {
-          arrived.resolve()
-          return late.promise
-        },
-      }),
-      echo({ id: 's', path: '/s', servedBy: ['sync'] }),
-    ]
+    const { endpoint: waits, arrived, release } = held({ id: 'w', path: '/w', servedBy: ['writer'] })
+    const endpoints = [waits, echo({ id: 's', path: '/s', servedBy: ['sync'] })]
     await using server = await startServer(endpoints, { services: { writer: { name: 'writer' }, sync: { name: 'sync' } } })
     const waiting = server.send('GET', '/w')
-    await arrived.promise
+    await arrived
     server.mounted.abandon('sync')
     expect(server.inFlight.count).toBe(1)
     server.mounted.abandon('writer')
     const answer = await waiting
     expect([answer.status, answer.headers['retry-after'], answer.json.errcode]).toEqual([503, '1', 'M_UNKNOWN'])
-    late.resolve({ json: { too: 'late' } })
+    release({ json: { too: 'late' } })
     expect((await server.send('GET', '/s')).json.ctx).toEqual({ name: 'sync' })
     expect((await server.accessLines(2)).map((line) => line.status)).toEqual([503, 200])
     expect(server.lines.filter(({ level }) => level === 'error')).toEqual([])
@@ -256,21 +244,13 @@ describe('mountEndpoints', () => {
   })
 
   test('sheds load beyond its limit', async () => {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>()
-    const slow = echo({
-      handler: async () => {
-        arrive()
-        await promise
-        return { json: {} }
-      },
-    })
+    const { endpoint: slow, arrived, release } = held()
     await using server = await startServer([slow], { inFlight: new InFlight(1) })
     const first = server.send('GET', ECHO)
     await arrived
     const second = await server.send('GET', ECHO)
     expect([second.status, second.json.errcode, second.headers['retry-after']]).toEqual([503, 'M_UNKNOWN', '1'])
-    resolve()
+    release({ json: {} })
     expect((await first).status).toBe(200)
     await server.inFlight.idle()
     expect((await server.send('GET', ECHO)).status).toBe(200)
@@ -279,15 +259,7 @@ describe('mountEndpoints', () => {
   test('endpoints that are mounted anew count in the same place, each request once', async () => {
     const metrics = new Metrics()
     const traffic = new Traffic({ inFlight: new InFlight(10), metrics: metrics.use(httpMetrics), draining: new AbortController().signal })
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>()
-    const slow = echo({
-      handler: async () => {
-        arrive()
-        await promise
-        return { json: {} }
-      },
-    })
+    const { endpoint: slow, arrived, release } = held()
     await using before = await startServer([echo()], { traffic })
     await before.send('GET', ECHO)
     await before.accessLines(1)
@@ -295,7 +267,7 @@ describe('mountEndpoints', () => {
     const answer = after.send('GET', ECHO)
     await arrived
     expect(await metrics.value('weft_http_requests_in_flight')).toBe(1)
-    resolve()
+    release({ json: {} })
     await answer
     await after.accessLines(1)
     expect(await metrics.value('weft_http_requests_total')).toBe(2)

@@ -49,7 +49,7 @@ import { openReceiving, type Receiving, type ReceivingOptions } from '../src/rec
 const SERVER = 'weft.test'
 const silentObserver = { published() {}, dropped() {}, received() {}, poisoned() {}, refilled() {}, reactionFailed() {} }
 
-interface RigOptions {
+export interface RigOptions {
   readonly headBytes?: number
   /** Of the servers that send to it. */
   readonly keys?: KeyLookup
