@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { Roster } from '@weft/kernel'
 import type { Attempt, AttemptListener, Stage } from './attempt.ts'
 import { downstreamHeaders, drainingHeader, notActiveHeader, noWait } from './headers.ts'
 import type { HeldRequest, Hold } from './hold.ts'
@@ -20,6 +21,8 @@ export interface ExchangeDependencies {
   readonly hold: Hold<Exchange>
   readonly clock: MonotonicClock
   readonly holdMs: number
+  /** The requests that have not ended: each enters and leaves by itself. */
+  readonly open: Roster<Exchange>
   readonly observer: ExchangeObserver
   /** True once the router drains: connections close after their answer. */
   draining(): boolean
@@ -58,6 +61,9 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
   readonly #with: ExchangeDependencies
   #attempt: Attempt | undefined
   #instance: KnownInstance | undefined
+  /** Among the open ones, and among those that its instance runs. */
+  readonly #place: number
+  #instancePlace = 0
   #askedAsStandby = false
   #tried: Set<KnownInstance> | undefined
   #attempts = 0
@@ -87,6 +93,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
     this.requestId = requestId
     this.#with = dependencies
     this.servingClass = route.servedBy[0] ?? 'none'
+    this.#place = dependencies.open.add(this)
     res.once('close', () => this.#closed())
   }
 
@@ -170,7 +177,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
     this.servingClass = instance.class
     const number = ++this.#attempts
     this.#sentAt = this.#with.clock.monotonic()
-    instance.running.add(this)
+    this.#instancePlace = instance.running.add(this)
     const attempt = this.#with.attempt(this, instance, this)
     // An attempt that failed at once has already been followed by another, or by an answer.
     if (this.#instance !== undefined && this.#attempts === number) this.#attempt = attempt
@@ -178,7 +185,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
 
   #leaveInstance(): KnownInstance | undefined {
     const instance = this.#instance
-    instance?.running.delete(this)
+    instance?.running.delete(this.#instancePlace)
     this.#instance = undefined
     this.#attempt = undefined
     return instance
@@ -288,6 +295,7 @@ export class Exchange implements AttemptListener, HeldRequest, RunningAttempt {
   #end(status: number): void {
     if (this.#ended) return
     this.#ended = true
+    this.#with.open.delete(this.#place)
     this.#with.observer.ended(this, status)
   }
 }

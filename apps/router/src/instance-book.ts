@@ -1,4 +1,5 @@
 import type { ServingClass } from '@weft/http'
+import { Roster } from '@weft/kernel'
 import { hash32, weight } from './affinity.ts'
 import type { Instance, InstanceDirectory, InstanceState } from './instance.ts'
 
@@ -18,7 +19,7 @@ export class KnownInstance {
   readonly id: string
   readonly class: ServingClass
   readonly hash: number
-  readonly running = new Set<RunningAttempt>()
+  readonly running = new Roster<RunningAttempt>()
   host: string
   port: number
   state: InstanceState

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Edge, isReadOrSmall, LINGER_MS } from '@weft/http'
+import { Roster } from '@weft/kernel'
 import { buildConnector } from 'undici'
 import { affinityHash } from './affinity.ts'
 import type { Attempt, AttemptListener } from './attempt.ts'
@@ -90,7 +91,7 @@ export class Router {
   readonly #pools = new Map<KnownInstance, { readonly origin: string; readonly pool: ConnectionPool }>()
   readonly #streamed = new StreamedRequests()
   readonly #connect = buildConnector({ timeout: 1_500, keepAlive: true })
-  readonly #exchanges = new Set<Exchange>()
+  readonly #exchanges = new Roster<Exchange>()
   /** Requests whose small bodies are arriving, the oldest first. */
   readonly #receiving = new Map<ServerResponse, number>()
   readonly #exchangeDependencies: ExchangeDependencies
@@ -114,6 +115,7 @@ export class Router {
     this.#exchangeDependencies = {
       book: this.#book,
       hold: this.#hold,
+      open: this.#exchanges,
       clock: options.clock,
       holdMs: options.limits.holdMs,
       observer: {
@@ -182,7 +184,7 @@ export class Router {
     await Promise.race([Promise.all([closed, hurried]), deadline])
     clearTimeout(timer)
     clearTimeout(idle)
-    for (const exchange of [...this.#exchanges]) {
+    for (const exchange of this.#exchanges.all()) {
       if (!exchange.begun) exchange.answer({ status: 503, errcode: 'M_UNKNOWN', error: 'The server restarts', retryAfterSeconds: 1 })
     }
     await this.close()
@@ -191,7 +193,7 @@ export class Router {
   /** Long polls get their answers, a few at a time: each is a new connection to a worker. */
   async #hurry(): Promise<void> {
     let started = 0
-    for (const exchange of [...this.#exchanges]) {
+    for (const exchange of this.#exchanges.all()) {
       exchange.hurry()
       if (++started % hurriedAtOnce === 0) await new Promise((resolve) => setTimeout(resolve, hurryPauseMs))
     }
@@ -292,9 +294,7 @@ export class Router {
     const requestId = `${this.#requestIdPrefix}-${(this.#requestNumber++).toString(36)}`
     const headers = upstreamHeaders(req.rawHeaders, req.headers.connection, { secret: this.#options.secret, clientAddress, requestId })
     const keyHash = affinityHash(route.affinity, params, req.headers.authorization, req.url ?? '/', clientAddress)
-    const exchange = new Exchange(req, res, route, keyHash, headers, body, requestId, this.#exchangeDependencies)
-    this.#exchanges.add(exchange)
-    exchange.start()
+    new Exchange(req, res, route, keyHash, headers, body, requestId, this.#exchangeDependencies).start()
   }
 
   #attempt(exchange: Exchange, instance: KnownInstance, listener: AttemptListener): Attempt {
@@ -314,7 +314,6 @@ export class Router {
   }
 
   #ended(exchange: Exchange, status: number): void {
-    this.#exchanges.delete(exchange)
     this.#options.observer.ended(exchange, status)
     // A connection whose answer began before the drain said nothing of closing.
     if (this.#idleMayClose) setImmediate(() => this.#closeIdle())
@@ -330,7 +329,7 @@ export class Router {
     this.#replacedSince.delete(instance)
     if (reason === undefined) return
     this.#options.log.warn({ instance: instance.id, running: instance.running.size, reason: reason.message }, 'an instance was given up')
-    for (const attempt of [...instance.running]) attempt.abandon(reason)
+    for (const attempt of instance.running.all()) attempt.abandon(reason)
   }
 
   #sweep(): void {

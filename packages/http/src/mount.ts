@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Roster } from '@weft/kernel'
 import { MatrixError } from '@weft/matrix'
 import type { Express } from 'express'
 import { type Authenticator, accessTokenOf, authenticateRequest, type Requester } from './auth.ts'
@@ -85,7 +86,7 @@ class Mount implements Mounted {
   readonly #bodies: BodyBudget
   readonly #isUnavailable: UnavailableTest
   readonly #ids = new RequestIds()
-  readonly #open = new Set<Exchange>()
+  readonly #open = new Roster<Exchange>()
 
   constructor(options: MountOptions) {
     this.#options = options
@@ -104,9 +105,9 @@ class Mount implements Mounted {
     const { traffic } = this.#options
     const exchange = new Exchange(this.#options, this.#edge, request, response, this.#ids)
     const entered = exchange.method === 'OPTIONS' || traffic.inFlight.enter()
-    this.#open.add(exchange)
+    const place = this.#open.add(exchange)
     response.on('close', () => {
-      this.#open.delete(exchange)
+      this.#open.delete(place)
       if (entered && exchange.method !== 'OPTIONS') traffic.inFlight.leave()
       exchange.closed(traffic.answers)
     })
@@ -129,7 +130,7 @@ class Mount implements Mounted {
   }
 
   abandon(served: ServingClass): void {
-    for (const exchange of [...this.#open]) {
+    for (const exchange of this.#open.all()) {
       if (exchange.endpoint !== undefined && this.#routes.get(exchange.endpoint)?.served === served) exchange.abandon()
     }
   }

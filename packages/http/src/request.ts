@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { Roster } from '@weft/kernel'
 import type { Method, RequestInfo } from './endpoint.ts'
 
 /** What a handler sees of its request. The signal is made when it is first asked for: most handlers never ask. */
@@ -12,6 +13,8 @@ export class EndpointRequest implements RequestInfo {
   readonly raw: IncomingMessage
   readonly #waiting: WaitingRequests
   #abort: AbortController | undefined
+  /** Among those that wait. */
+  #place: number | undefined
   #gone = false
 
   constructor(facts: Omit<RequestInfo, 'signal'>, waiting: WaitingRequests) {
@@ -30,14 +33,15 @@ export class EndpointRequest implements RequestInfo {
       const abort = new AbortController()
       this.#abort = abort
       if (this.#gone || this.draining.aborted) abort.abort()
-      else this.#waiting.add(abort)
+      else this.#place = this.#waiting.add(abort)
     }
     return this.#abort.signal
   }
 
   /** The exchange is over. @param answered false when the client left before its answer */
   finish(answered: boolean): void {
-    if (this.#abort !== undefined) this.#waiting.delete(this.#abort)
+    if (this.#place !== undefined) this.#waiting.delete(this.#place)
+    this.#place = undefined
     if (answered) return
     this.#gone = true
     this.#abort?.abort()
@@ -45,24 +49,24 @@ export class EndpointRequest implements RequestInfo {
 }
 
 /**
- * What ends when the process drains. A set beside one listener: an event target looks through all its listeners to remove one, and thousands
- * of long polls come and go.
+ * What ends when the process drains. A roster beside one listener: an event target looks through all its listeners to remove one, and
+ * thousands of long polls come and go.
  */
 export class WaitingRequests {
-  readonly #aborts = new Set<AbortController>()
+  readonly #aborts = new Roster<AbortController>()
 
   constructor(draining: AbortSignal) {
     draining.addEventListener('abort', () => {
-      for (const abort of this.#aborts) abort.abort()
-      this.#aborts.clear()
+      for (const abort of this.#aborts.all()) abort.abort()
     })
   }
 
-  add(abort: AbortController): void {
-    this.#aborts.add(abort)
+  /** @returns its place, to be given to {@link delete} once */
+  add(abort: AbortController): number {
+    return this.#aborts.add(abort)
   }
 
-  delete(abort: AbortController): void {
-    this.#aborts.delete(abort)
+  delete(place: number): void {
+    this.#aborts.delete(place)
   }
 }
