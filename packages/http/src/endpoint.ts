@@ -64,6 +64,8 @@ export interface RequestInfo {
   readonly method: Method
   /** Aborted when the client goes away or the process drains: long polls answer early then. */
   readonly signal: AbortSignal
+  /** Whether the client has gone away. */
+  readonly gone: boolean
   /** Aborted when this process starts to drain. */
   readonly draining: AbortSignal
   readonly raw: IncomingMessage

@@ -17,7 +17,7 @@ export class EndpointRequest implements RequestInfo {
   #place: number | undefined
   #gone = false
 
-  constructor(facts: Omit<RequestInfo, 'signal'>, waiting: WaitingRequests) {
+  constructor(facts: Omit<RequestInfo, 'signal' | 'gone'>, waiting: WaitingRequests) {
     this.#waiting = waiting
     this.requestId = facts.requestId
     this.ip = facts.ip
@@ -36,6 +36,10 @@ export class EndpointRequest implements RequestInfo {
       else this.#place = this.#waiting.add(abort)
     }
     return this.#abort.signal
+  }
+
+  get gone(): boolean {
+    return this.#gone
   }
 
   /** The exchange is over. @param answered false when the client left before its answer */

@@ -192,12 +192,15 @@ describe('mountEndpoints', () => {
 
   test('a bug is logged even when nobody waits for its answer any more; an aborted handler is none', async () => {
     const { promise: failed, resolve: fail } = Promise.withResolvers<void>()
+    const left: boolean[] = []
     const waits = (id: string, error: Error) =>
       echo({
         id,
         path: `/${id}`,
-        handler: async ({ request }: { request: { signal: AbortSignal } }) => {
+        handler: async ({ request }: { request: { signal: AbortSignal; gone: boolean } }) => {
+          left.push(request.gone)
           if (!request.signal.aborted) await once(request.signal, 'abort')
+          left.push(request.gone)
           if (id === 'bug') fail()
           throw error
         },
@@ -214,6 +217,7 @@ describe('mountEndpoints', () => {
     await server.accessLines(2)
     await new Promise(setImmediate)
     expect(server.lines.filter((line) => line.level === 'error').map((line) => line.fields.endpoint)).toEqual(['bug'])
+    expect(left).toEqual([false, true, false, true])
   })
 
   test('request ids and addresses come from the router when it proves itself, else they are made here', async () => {

@@ -11,10 +11,15 @@ export class Gate {
     return this.#waiting.length
   }
 
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * @param isWanted asked when its turn has come: what nobody waits for any more is not done
+   * @throws DOMException AbortError where it was not wanted
+   */
+  async run<T>(work: () => Promise<T>, isWanted: () => boolean): Promise<T> {
     if (this.#free > 0) this.#free--
     else await new Promise<void>((resolve) => this.#waiting.push(resolve))
     try {
+      if (!isWanted()) throw new DOMException('Nobody waits for it any more', 'AbortError')
       return await work()
     } finally {
       const next = this.#waiting.shift()

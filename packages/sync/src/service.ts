@@ -33,6 +33,8 @@ export interface SyncRequest {
   readonly timeoutMs: number
   /** Aborted when the client goes away or the process drains: the answer comes at once then. */
   readonly signal: AbortSignal
+  /** Whether the client has gone away: nobody would read the answer. */
+  readonly isGone: () => boolean
 }
 
 export interface SyncLog {
@@ -155,7 +157,7 @@ export class SyncService {
       const quiet = left > 0 && !request.signal.aborted ? quietAt(view, scope) : undefined
       if (quiet !== undefined) since = quiet
       else {
-        const answer = await this.#answer(view, scope)
+        const answer = await this.#answer(view, scope, request)
         const over = deadline - clock.monotonic() <= 0 || request.signal.aborted
         if (!answer.empty || since === undefined || request.fullState || over) return answer.text
         // Nothing in (since, now]: the client stands at `now`, and what comes next is in memory.
@@ -194,10 +196,15 @@ export class SyncService {
   async #answer(
     view: UserView,
     scope: SyncScope,
+    { isGone }: SyncRequest,
   ): Promise<{ readonly text: string; readonly empty: boolean; readonly positions: Positions }> {
     const cold = scope.since === undefined || scope.fullState || scope.since.events < view.floor.events
     this.#options.observer.answered(scope.since === undefined ? 'initial' : cold ? 'cold' : 'warm')
-    return cold ? await this.#gate.run(() => this.#assemble(view, scope, true)) : await this.#assemble(view, scope, false)
+    if (!cold) return await this.#assemble(view, scope, false)
+    return await this.#gate.run(
+      () => this.#assemble(view, scope, true),
+      () => !isGone(),
+    )
   }
 
   async #assemble(view: UserView, scope: SyncScope, cold: boolean) {

@@ -320,6 +320,7 @@ export class Device {
       useStateAfter: false,
       timeoutMs: 0,
       signal: new AbortController().signal,
+      isGone: () => false,
       ...rest,
     })
     return JSON.parse(text) as SyncAnswer

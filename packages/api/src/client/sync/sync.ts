@@ -39,6 +39,7 @@ export const sync = defineEndpoint({
       useStateAfter: query.use_state_after === 'true',
       timeoutMs: query.timeout ?? 0,
       signal: request.signal,
+      isGone: () => request.gone,
     })
     return { jsonText }
   },
