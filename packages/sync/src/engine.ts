@@ -18,7 +18,7 @@ import { type MembershipChange, UserView, ViewRoom } from './user-view.ts'
 /** Bounds of what a sync process keeps in memory. */
 export interface EngineLimits {
   readonly feed: FeedLimits
-  /** Bytes of all rooms' recent events together. */
+  /** Bytes of all rooms' feeds together; beyond it those go that have been quiet for longest. */
   readonly ringBytes: number
   /** Bytes of all users' views together; beyond it the ones idle longest go. */
   readonly viewBytes: number
@@ -67,7 +67,9 @@ export class SyncEngine {
   readonly #woken = new Set<UserView>()
   readonly #onWake: (users: number) => void
   #flushing = false
+  /** Of all feeds' events; what they hold beside is counted by each sweep. */
   #ringBytes = 0
+  #otherBytes = 0
   #newestReceipt = 0
 
   /** @param options onWake is told how many users' waiting requests a batch of rows woke */
@@ -78,7 +80,7 @@ export class SyncEngine {
   }
 
   get ringBytes(): number {
-    return this.#ringBytes
+    return this.#ringBytes + this.#otherBytes
   }
 
   get viewBytes(): number {
@@ -153,7 +155,7 @@ export class SyncEngine {
         this.#news(entry.view)
       }
     }
-    if (this.#ringBytes > this.limits.ringBytes) this.#trimRings()
+    if (this.ringBytes > this.limits.ringBytes) this.#trimRings()
   }
 
   readonly currentStateDeltas = (rows: readonly CurrentStateDeltasRow[]): void => {
@@ -246,14 +248,18 @@ export class SyncEngine {
       bytes -= view.bytes
       this.dropView(view)
     }
+    this.#otherBytes = 0
     for (const feed of this.feeds.values()) {
+      this.#otherBytes += feed.otherBytes
       if (feed.viewers.size > 0) feed.deserted = undefined
       else if (feed.deserted === undefined) feed.deserted = now
       else if (now - feed.deserted >= this.limits.feedIdleMs) {
         this.feeds.delete(feed.room.roomNid)
         this.#ringBytes -= feed.bytes
+        this.#otherBytes -= feed.otherBytes
       }
     }
+    if (this.ringBytes > this.limits.ringBytes) this.#trimRings()
   }
 
   #changeMembership(view: UserView, ref: RoomRef, change: MembershipChange): void {
@@ -295,13 +301,15 @@ export class SyncEngine {
     for (const view of views) for (const waiter of [...view.waiters]) waiter.wake('news')
   }
 
-  /** Halves the rings until all together fit again. */
+  /** Clears the quietest rooms' feeds until all together fit again, with some room to spare: sorting them is not for every event. */
   #trimRings(): void {
-    for (const feed of this.feeds.values()) {
-      if (this.#ringBytes <= this.limits.ringBytes * 0.8) return
-      const before = feed.bytes
-      feed.trim(Math.ceil(feed.events.length / 2), before / 2)
-      this.#ringBytes += feed.bytes - before
+    this.#otherBytes = 0
+    for (const feed of this.feeds.values()) this.#otherBytes += feed.otherBytes
+    for (const feed of [...this.feeds.values()].sort((a, b) => a.newest - b.newest)) {
+      if (this.ringBytes <= this.limits.ringBytes * 0.8) return
+      this.#ringBytes -= feed.bytes
+      this.#otherBytes -= feed.otherBytes
+      feed.clear()
     }
   }
 }

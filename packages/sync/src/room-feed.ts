@@ -38,6 +38,11 @@ export interface FeedLimits {
 /** Bounds of what one room keeps; rooms together are bounded by the engine. */
 export const FEED_LIMITS: FeedLimits = { events: 200, bytes: 512 * 1024, deltas: 500, receipts: 200, members: 2000 }
 
+/** About what one of each occupies in memory, with its strings. */
+const DELTA_BYTES = 350
+const RECEIPT_BYTES = 450
+const MEMBER_BYTES = 120
+
 /**
  * What happened lately in a room that somebody here reads: the ends of its streams from a floor on, below which PostgreSQL is
  * asked. Rows come in the order of the streams.
@@ -61,6 +66,7 @@ export class RoomFeed {
   memberChanges = 0
   /** Member events by user, as far as they were asked for. */
   readonly members = new Map<string, number>()
+  /** Of the events. */
   bytes = 0
   /** When the last reader went, by the monotonic clock. */
   deserted: number | undefined
@@ -80,11 +86,33 @@ export class RoomFeed {
     this.events.push(event)
     this.bytes += event.bytes
     if (this.events.length > this.#limits.events || this.bytes > this.#limits.bytes)
-      this.trim(this.#limits.events / 2, this.#limits.bytes / 2)
+      this.#trim(this.#limits.events / 2, this.#limits.bytes / 2)
+  }
+
+  /** About what it occupies beside the events. */
+  get otherBytes(): number {
+    return this.deltas.length * DELTA_BYTES + this.receipts.length * RECEIPT_BYTES + this.members.size * MEMBER_BYTES
+  }
+
+  /** Where its newest event or change of state stands. */
+  get newest(): number {
+    return Math.max(this.events.at(-1)?.facts.position ?? this.eventsFloor, this.deltas.at(-1)?.position ?? this.deltasFloor)
+  }
+
+  /** Forgets all that PostgreSQL has. */
+  clear(): void {
+    this.eventsFloor = this.events.at(-1)?.facts.position ?? this.eventsFloor
+    this.deltasFloor = this.deltas.at(-1)?.position ?? this.deltasFloor
+    this.receiptsFloor = this.receipts.at(-1)?.position ?? this.receiptsFloor
+    this.events = []
+    this.deltas = []
+    this.receipts = []
+    this.members.clear()
+    this.bytes = 0
   }
 
   /** Drops the oldest events until at most so many, and so many bytes, are left. */
-  trim(events: number, bytes: number): void {
+  #trim(events: number, bytes: number): void {
     let from = 0
     while (from < this.events.length - 1 && (this.events.length - from > events || this.bytes > bytes)) {
       const dropped = this.events[from++] as TimelineEvent
