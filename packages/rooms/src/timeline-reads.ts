@@ -44,6 +44,10 @@ export const NEWEST = Number.MAX_SAFE_INTEGER
 /** Events looked at for one page at most: a filter that matches little answers a short page with an `end` to go on from. */
 const MAX_SCANNED = 2000
 const MIN_FETCH = 20
+/** Events read at once at most, each of up to 64 KiB. */
+const MAX_FETCH = 100
+/** Characters of event text in one page; beyond it the page ends early, with an `end` to go on from. */
+const MAX_TEXT = 4 * 1024 * 1024
 /** Events on either side of the place found by time that are looked at: times do not quite rise with positions. */
 const TIME_WINDOW = 100
 
@@ -170,18 +174,20 @@ export class TimelineReads {
     const rows: ClientEventRow[] = []
     let at = from
     let scanned = 0
+    let text = 0
     let exhausted = false
-    while (rows.length < query.limit && scanned < MAX_SCANNED) {
-      const limit = Math.min(Math.max(query.limit - rows.length, MIN_FETCH), MAX_SCANNED - scanned)
+    while (rows.length < query.limit && text < MAX_TEXT && scanned < MAX_SCANNED) {
+      const limit = Math.min(Math.max(query.limit - rows.length, MIN_FETCH), MAX_FETCH, MAX_SCANNED - scanned)
       const page = await this.#events.page(access.room.roomNid, { direction: query.direction, from: at, until, limit, types })
       for (const row of page) {
         scanned++
         const position = row.streamOrdering as number
         at = back ? position - 1 : position
-        if (access.view.sees(row) && passes(query.filter, row, access)) rows.push(row)
-        if (rows.length === query.limit) break
+        if (!access.view.sees(row) || !passes(query.filter, row, access)) continue
+        text += row.json.length
+        if (rows.push(row) === query.limit || text >= MAX_TEXT) break
       }
-      if (page.length < limit && rows.length < query.limit) {
+      if (page.length < limit && rows.length < query.limit && text < MAX_TEXT) {
         exhausted = true
         break
       }

@@ -106,6 +106,26 @@ test('a page of messages with nothing in it begins where later ones go on', asyn
   }
 })
 
+test('a page of padded events ends early, before it fills the memory; following the tokens shows all of them (R26)', async () => {
+  const roomId = await rig.room(alice)
+  const sent: string[] = []
+  for (let i = 0; i < 90; i++) sent.push(await rig.text(alice, roomId, `${i} ${'x'.repeat(60_000)}`))
+  const access = await rig.reads.access(alice, roomId)
+  for (const direction of ['b', 'f'] as const) {
+    const shown: string[] = []
+    let from: number | undefined
+    for (let pages = 0; pages < 10; pages++) {
+      const { chunk, end } = await rig.timelines.messages(access, { direction, limit: 1000, ...(from !== undefined && { from }) })
+      expect(chunk.join('').length).toBeLessThan(5_000_000)
+      shown.push(...chunk.map(idOf))
+      if (end === undefined) break
+      from = rig.timelines.position(end)
+    }
+    expect(shown.filter((id) => sent.includes(id))).toEqual(direction === 'b' ? sent.toReversed() : sent)
+    expect(new Set(shown).size).toBe(shown.length)
+  }
+})
+
 describe('the event at a time', () => {
   const at = async (userId: string, roomId: string, ts: number, direction: 'b' | 'f') =>
     (await rig.timelines.atTime(await rig.reads.access(userId, roomId), ts, direction)).eventId
