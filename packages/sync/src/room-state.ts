@@ -46,6 +46,21 @@ export function keysToRead(works: readonly RoomWork[], scope: SyncScope, memberE
 }
 
 /**
+ * The members whom {@link keysToRead} leaves out because memory has them. Taken before anything is read: what is read drives others out
+ * of memory.
+ */
+export function knownMembers(work: RoomWork, scope: SyncScope): Array<readonly [userId: string, nid: number]> {
+  const { feed } = work
+  if (feed === undefined || work.full || !scope.filter.room.state.lazyLoadMembers) return []
+  const known: Array<readonly [string, number]> = []
+  for (const userId of neededMembers(work, scope)) {
+    const nid = feed.members.get(userId)
+    if (nid !== undefined) known.push([userId, nid])
+  }
+  return known
+}
+
+/**
  * Whose member events a lazy client needs to show the room: the timeline's senders, the heroes, and itself where it starts anew.
  * Spec: client-server API, "Lazy-loading room members".
  */
@@ -146,7 +161,7 @@ function changedState(
   for (const userId of neededMembers(work, scope)) {
     const before = scope.stateAfter ? undefined : atStart?.get('m.room.member', userId)
     if (before === null) continue
-    const nid = before ?? work.feed?.members.get(userId) ?? current?.get('m.room.member', userId)
+    const nid = before ?? current?.get('m.room.member', userId) ?? work.feed?.members.get(userId)
     if (nid === undefined || shown.has(nid)) continue
     if (!redundantToo && lazy.knows(device, work.roomNid, userId, nid, work.memberPosition, scope.held)) continue
     nids.add(nid)

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { predefinedPushRules } from '@weft/matrix'
+import { ENGINE_LIMITS } from '../src/engine.ts'
 import { bodies, type RoomAnswer, type SyncProcess, types, World, WRITTEN_TS } from './support.ts'
 
 let world: World
@@ -24,6 +25,21 @@ const members = (room: RoomAnswer | undefined) =>
   (room?.state.events ?? []).filter((event) => event.type === 'm.room.member').map((event) => event.state_key)
 
 describe('lazy-loading', () => {
+  test('sends also those whom the room forgets while it reads others', async () => {
+    const small = await world.process({ ...ENGINE_LIMITS, feed: { ...ENGINE_LIMITS.feed, members: 1 } })
+    const room = await world.rooms.room('@lazyfew-a:test')
+    await room.join('@lazyfew-b:test', '@lazyfew-c:test')
+    await world.settle()
+    const device = await world.device(small, '@lazyfew-a:test')
+    const json = { room: { state: { lazy_load_members: true, include_redundant_members: true } } }
+    await device.sync({ json })
+    for (const senders of [['@lazyfew-b:test'], ['@lazyfew-b:test', '@lazyfew-c:test']]) {
+      for (const sender of senders) await room.message(sender, 'x')
+      await world.settle()
+      expect(members((await device.sync({ json })).rooms?.join?.[room.roomId])).toEqual(senders)
+    }
+  })
+
   test('sends the members that the timeline needs, and no redundant ones', async () => {
     const a = '@lazy-a:test'
     const room = await world.rooms.room(a)
