@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { sql } from '@weft/storage'
 import type { BuiltRoom } from '@weft/testkit'
+import { ENGINE_LIMITS } from '../src/engine.ts'
 import { type ClientEvent, type Device, type RoomAnswer, type SyncAnswer, type SyncProcess, World } from './support.ts'
 
 /**
@@ -157,10 +158,14 @@ const CLIENTS = [
   { stateAfter: true, limit: 4, lazy: true },
 ]
 
+/** Of a process that forgets most of what it hears. */
+const FORGETFUL = { ...ENGINE_LIMITS, feed: { events: 4, bytes: 4000, deltas: 4, receipts: 2, members: 1 }, ringBytes: 6000 }
+
 test.each([1, 2, 3, 4])('clients of a random history end up with the state of the server (%i)', async (seed) => {
   const pick = numbers(seed)
   const [owner, user] = [`@model-owner${seed}:test`, `@model-user${seed}:test`]
   const warm = await world.process()
+  const forgetful = await world.process(FORGETFUL)
   const rooms: BuiltRoom[] = []
   const others = Array.from({ length: 8 }, (_, i) => `@model-other${seed}-${i}:test`)
   for (let i = 0; i < 4; i++) {
@@ -178,7 +183,7 @@ test.each([1, 2, 3, 4])('clients of a random history end up with the state of th
     await act(rooms[pick(rooms.length)] as BuiltRoom, owner, others, user, memberships, pick)
     await world.settle()
     const cold = pick(12) === 0
-    const at = cold ? await world.process() : warm
+    const at = cold ? await world.process() : pick(3) === 0 ? forgetful : warm
     if (cold) await world.settle()
     for (const client of clients) if (cold || pick(4) === 0) await client.sync(at, pick(3) === 0)
   }
