@@ -5,7 +5,7 @@ import type { EventStore } from './event-store.ts'
 import type { LazyMembers } from './lazy-members.ts'
 import { loadRelations } from './relations.ts'
 import type { Receipt } from './room-feed.ts'
-import { type CurrentState, keysToRead, knownMembers, stateEventNids, strippedNids } from './room-state.ts'
+import { type CurrentState, keysToRead, stateEventNids, strippedNids } from './room-state.ts'
 import { type RoomWork, type SyncScope, timelineStart } from './room-work.ts'
 import { hidesFrom, type RoomHistory, sightOf, wantedInTimeline } from './rules.ts'
 import type { Delta } from './state-deltas.ts'
@@ -164,7 +164,7 @@ function loadState(works: readonly RoomWork[], shown: readonly RoomWork[], scope
     else work.deltas = work.feed.deltas
   }
   if (!warm) return readState(works, shown, scope, deps)
-  if (keysToRead(works, scope, new Map()).length > 0) return readState(works, shown, scope, deps)
+  if (keysToRead(works, scope, new Map()).keys.length > 0) return readState(works, shown, scope, deps)
   return takeState(shown, scope, new Map(), deps)
 }
 
@@ -177,10 +177,8 @@ async function readState(works: readonly RoomWork[], shown: readonly RoomWork[],
   const members = works.filter((work) => work.section === 'invite' || work.section === 'knock').map((work) => work.memberNid)
   const memberEvents = await deps.store.load(members.filter((nid) => nid !== undefined))
   const whole = shown.filter((work) => work.full && !scope.filter.room.state.allowsNone).map((work) => work.roomNid)
-  const keys = keysToRead(works, scope, memberEvents)
-  for (const work of shown) {
-    for (const [userId, nid] of knownMembers(work, scope)) current.get(work.roomNid)?.state.set('m.room.member', userId, nid)
-  }
+  const { keys, has } = keysToRead(works, scope, memberEvents)
+  keep(has)
   const memberChanges = new Map(shown.map((work) => [work.roomNid, work.feed?.memberChanges]))
   const [wholeRows, keyRows] = await Promise.all([deps.reader.states.currentOf(whole, !lazy), deps.reader.states.currentAt(keys)])
   const large = wholeRows.length > LARGE_STATE

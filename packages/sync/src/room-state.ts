@@ -16,14 +16,26 @@ interface Key {
   readonly stateKey: string
 }
 
+interface KnownKey extends Key {
+  readonly eventNid: number
+}
+
 /** The device whose knowledge of members counts; without a device nothing is redundant. */
 export function lazyDevice(scope: SyncScope): string | undefined {
   return scope.deviceId === undefined ? undefined : JSON.stringify([scope.userId, scope.deviceId])
 }
 
-/** The single state keys that an answer needs beside whole states, where memory does not have them. */
-export function keysToRead(works: readonly RoomWork[], scope: SyncScope, memberEvents: ReadonlyMap<number, TimelineEvent>): Key[] {
+/**
+ * The single state keys that an answer needs beside whole states, and of members what memory `has` of it: taken now, since what is read
+ * drives others out of memory.
+ */
+export function keysToRead(
+  works: readonly RoomWork[],
+  scope: SyncScope,
+  memberEvents: ReadonlyMap<number, TimelineEvent>,
+): { readonly keys: Key[]; readonly has: KnownKey[] } {
   const keys: Key[] = []
+  const has: KnownKey[] = []
   const lazy = scope.filter.room.state.lazyLoadMembers && !scope.filter.room.state.allowsNone
   for (const work of works) {
     const { roomNid } = work
@@ -39,25 +51,13 @@ export function keysToRead(works: readonly RoomWork[], scope: SyncScope, memberE
     }
     if (!lazy) continue
     for (const userId of neededMembers(work, scope)) {
-      if (work.full || work.feed?.members.has(userId) !== true) keys.push({ roomNid, type: 'm.room.member', stateKey: userId })
+      const key = { roomNid, type: 'm.room.member', stateKey: userId }
+      const eventNid = work.full ? undefined : work.feed?.members.get(userId)
+      if (eventNid === undefined) keys.push(key)
+      else has.push({ ...key, eventNid })
     }
   }
-  return keys
-}
-
-/**
- * The members whom {@link keysToRead} leaves out because memory has them. Taken before anything is read: what is read drives others out
- * of memory.
- */
-export function knownMembers(work: RoomWork, scope: SyncScope): Array<readonly [userId: string, nid: number]> {
-  const { feed } = work
-  if (feed === undefined || work.full || !scope.filter.room.state.lazyLoadMembers) return []
-  const known: Array<readonly [string, number]> = []
-  for (const userId of neededMembers(work, scope)) {
-    const nid = feed.members.get(userId)
-    if (nid !== undefined) known.push([userId, nid])
-  }
-  return known
+  return { keys, has }
 }
 
 /**
