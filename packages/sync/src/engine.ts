@@ -248,18 +248,15 @@ export class SyncEngine {
       bytes -= view.bytes
       this.dropView(view)
     }
-    this.#otherBytes = 0
     for (const feed of this.feeds.values()) {
-      this.#otherBytes += feed.otherBytes
       if (feed.viewers.size > 0) feed.deserted = undefined
       else if (feed.deserted === undefined) feed.deserted = now
       else if (now - feed.deserted >= this.limits.feedIdleMs) {
         this.feeds.delete(feed.room.roomNid)
         this.#ringBytes -= feed.bytes
-        this.#otherBytes -= feed.otherBytes
       }
     }
-    if (this.ringBytes > this.limits.ringBytes) this.#trimRings()
+    this.#trimRings()
   }
 
   #changeMembership(view: UserView, ref: RoomRef, change: MembershipChange): void {
@@ -301,10 +298,14 @@ export class SyncEngine {
     for (const view of views) for (const waiter of [...view.waiters]) waiter.wake('news')
   }
 
-  /** Clears the quietest rooms' feeds until all together fit again, with some room to spare: sorting them is not for every event. */
+  /**
+   * Counts what feeds hold, and clears the quietest rooms' until all together fit again, with some room to spare: sorting them is not for
+   * every event.
+   */
   #trimRings(): void {
     this.#otherBytes = 0
     for (const feed of this.feeds.values()) this.#otherBytes += feed.otherBytes
+    if (this.ringBytes <= this.limits.ringBytes) return
     for (const feed of [...this.feeds.values()].sort((a, b) => a.newest - b.newest)) {
       if (this.ringBytes <= this.limits.ringBytes * 0.8) return
       this.#ringBytes -= feed.bytes

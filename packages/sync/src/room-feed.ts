@@ -85,8 +85,7 @@ export class RoomFeed {
   addEvent(event: TimelineEvent): void {
     this.events.push(event)
     this.bytes += event.bytes
-    if (this.events.length > this.#limits.events || this.bytes > this.#limits.bytes)
-      this.#trim(this.#limits.events / 2, this.#limits.bytes / 2)
+    if (this.events.length > this.#limits.events || this.bytes > this.#limits.bytes) this.#halve()
   }
 
   /** About what it occupies beside the events. */
@@ -111,8 +110,10 @@ export class RoomFeed {
     this.bytes = 0
   }
 
-  /** Drops the oldest events until at most so many, and so many bytes, are left. */
-  #trim(events: number, bytes: number): void {
+  /** Drops the oldest events until half of what the bounds allow is left at most. */
+  #halve(): void {
+    const events = this.#limits.events / 2
+    const bytes = this.#limits.bytes / 2
     let from = 0
     while (from < this.events.length - 1 && (this.events.length - from > events || this.bytes > bytes)) {
       const dropped = this.events[from++] as TimelineEvent
