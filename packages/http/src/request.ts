@@ -56,21 +56,11 @@ export class EndpointRequest implements RequestInfo {
  * What ends when the process drains. A roster beside one listener: an event target looks through all its listeners to remove one, and
  * thousands of long polls come and go.
  */
-export class WaitingRequests {
-  readonly #aborts = new Roster<AbortController>()
-
+export class WaitingRequests extends Roster<AbortController> {
   constructor(draining: AbortSignal) {
+    super()
     draining.addEventListener('abort', () => {
-      for (const abort of this.#aborts.all()) abort.abort()
+      for (const abort of this.all()) abort.abort()
     })
-  }
-
-  /** @returns its place, to be given to {@link delete} once */
-  add(abort: AbortController): number {
-    return this.#aborts.add(abort)
-  }
-
-  delete(place: number): void {
-    this.#aborts.delete(place)
   }
 }
