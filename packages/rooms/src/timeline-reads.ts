@@ -176,7 +176,8 @@ export class TimelineReads {
     let scanned = 0
     let text = 0
     let exhausted = false
-    while (rows.length < query.limit && text < MAX_TEXT && scanned < MAX_SCANNED) {
+    const isFull = () => rows.length >= query.limit || text >= MAX_TEXT
+    while (!isFull() && scanned < MAX_SCANNED) {
       const limit = Math.min(Math.max(query.limit - rows.length, MIN_FETCH), MAX_FETCH, MAX_SCANNED - scanned)
       const page = await this.#events.page(access.room.roomNid, { direction: query.direction, from: at, until, limit, types })
       for (const row of page) {
@@ -184,10 +185,11 @@ export class TimelineReads {
         const position = row.streamOrdering as number
         at = back ? position - 1 : position
         if (!access.view.sees(row) || !passes(query.filter, row, access)) continue
+        rows.push(row)
         text += row.json.length
-        if (rows.push(row) === query.limit || text >= MAX_TEXT) break
+        if (isFull()) break
       }
-      if (page.length < limit && rows.length < query.limit && text < MAX_TEXT) {
+      if (page.length < limit && !isFull()) {
         exhausted = true
         break
       }
