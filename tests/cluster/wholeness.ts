@@ -1,9 +1,15 @@
 import { type Database, sql } from '@weft/storage'
 
+/** All state groups: those with rows, and those that events say. */
+const groups = `(SELECT state_group, prev_state_group FROM state_groups
+  UNION ALL SELECT state_group, prev_state_group FROM events WHERE prev_state_group IS NOT NULL)`
+
 /** What must never be found, whatever died when: a statement each that counts it. */
 const impossible: Readonly<Record<string, string>> = {
-  'events without their state group': `SELECT count(*) FROM events e LEFT JOIN state_groups g USING (state_group)
+  'events without their state group': `SELECT count(*) FROM events e LEFT JOIN ${groups} g USING (state_group)
     WHERE e.stream_ordering IS NOT NULL AND g.state_group IS NULL`,
+  'state groups without what they build on': `SELECT count(*) FROM ${groups} g LEFT JOIN ${groups} p ON p.state_group = g.prev_state_group
+    WHERE g.prev_state_group IS NOT NULL AND p.state_group IS NULL`,
   'state events that changed no state': `SELECT count(*) FROM events e WHERE e.state_key IS NOT NULL AND e.stream_ordering IS NOT NULL
     AND NOT EXISTS (SELECT FROM current_state_delta_stream d WHERE d.stream_id = e.stream_ordering AND d.event_nid = e.event_nid)`,
   'changes of state without their event': `SELECT count(*) FROM current_state_delta_stream d LEFT JOIN events e USING (event_nid)

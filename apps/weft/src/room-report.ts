@@ -48,7 +48,11 @@ export function renderRoom(room: RoomInspection, now: number): string {
     ...facts([
       ['entries', count(room.stateEntries)],
       ['changes', count(room.stateChanges)],
-      ['groups', `${count(stateGroups.all)}: ${count(stateGroups.snapshots)} snapshots, ${count(stateGroups.deltas)} deltas`],
+      [
+        'groups',
+        `${count(stateGroups.all)}: ${count(stateGroups.snapshots)} snapshots, ${count(stateGroups.deltas)} deltas, ` +
+          `${count(stateGroups.ofEvents)} said by their events`,
+      ],
       ['longest chain', `${count(stateGroups.longestChain)} groups`],
       ['bytes', size(stateGroups.bytes)],
     ]),

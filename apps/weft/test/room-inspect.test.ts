@@ -87,7 +87,7 @@ test('what members wrote moves no cursor', () => {
       ...{ all: 12345, timeline: 12345, backfilled: 5, outliers: 0, rejected: 0, softFailed: 0, state: 3, redacted: 7, notErased: 2 },
       ...{ relations: 0, jsonBytes: 3_000_000, envelopeBytes: 1024, largestBytes: 900 },
     },
-    stateGroups: { all: 0, snapshots: 0, deltas: 0, bytes: 0, longestChain: 0 },
+    stateGroups: { all: 0, snapshots: 0, deltas: 0, ofEvents: 0, bytes: 0, longestChain: 0 },
     forwardExtremities: Array.from({ length: 25 }, (_, i) => ({
       ...{ eventId: `$${i}`, type: 'a\u0000b', sender: '@a:b', depth: i, stateGroup: 1, originServerTs: i * 3_600_000 },
     })),

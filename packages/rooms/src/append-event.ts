@@ -19,6 +19,7 @@ import {
 import type { StateGroupRow } from '@weft/storage'
 import { type FirstFormat, NotPrepared } from './first-format.ts'
 import { keptContent, type RoomHead, type StateEntry } from './room-head.ts'
+import { groupOfEvent } from './state-groups.ts'
 import type { StateKeys } from './state-keys.ts'
 
 /** An event that somebody wants in a room. */
@@ -74,7 +75,7 @@ export interface PreparedEvent {
 export function appendEvent(
   head: RoomHead,
   proposal: Proposal,
-  tools: { signer: Signer; stateKeys: StateKeys; firstFormat: FirstFormat; eventNid: number; stateGroup: number },
+  tools: { signer: Signer; stateKeys: StateKeys; firstFormat: FirstFormat; eventNid: number },
 ): PreparedEvent {
   const { version } = head
   const { type, stateKey, sender, content } = proposal
@@ -121,7 +122,8 @@ export function appendEvent(
   const authDepth = authDepthOver(authEntries)
   const baseGroup = head.takeUnwrittenGroup()
   let change: StateChange | undefined
-  let stateGroup = head.groups.stateGroup ?? tools.stateGroup
+  // Event auth lets nothing but a create event, which is state, be a room's first.
+  let stateGroup = head.groups.stateGroup as number
   if (stateKey !== undefined && stateKeyNid !== undefined) {
     const before = head.get(type, stateKey)
     const membership = type === 'm.room.member' ? own(content, 'membership') : undefined
@@ -136,7 +138,7 @@ export function appendEvent(
       roomId,
       authDepth,
     })
-    stateGroup = tools.stateGroup
+    stateGroup = groupOfEvent(tools.eventNid)
     const group = head.groups.append(stateGroup, head.roomNid, new Map([[stateKeyNid, tools.eventNid]]), head.stateSize)
     change = {
       stateKeyNid,

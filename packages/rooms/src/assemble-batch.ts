@@ -5,6 +5,7 @@ import {
   type EventRow,
   type EventTxn,
   eventsWriter,
+  isStored,
   type MembershipRow,
   membershipsWriter,
   type RelationRow,
@@ -13,6 +14,7 @@ import {
   roomsWriter,
   type StateDeltaRow,
   type StateGroupRow,
+  type StoredStateGroup,
   stateWriter,
 } from '@weft/storage'
 import type { PreparedEvent, StateChange } from './append-event.ts'
@@ -93,7 +95,7 @@ class Batch {
   readonly #txns: EventTxn[] = []
   readonly #newRooms: RoomRow[] = []
   readonly #newKeys = new Map<number, NewStateKey>()
-  readonly #groups: StateGroupRow[] = []
+  readonly #groups: StoredStateGroup[] = []
   readonly #deltas: StateDeltaRow[] = []
   readonly #deltaRows: CurrentStateDeltasRow[] = []
   readonly #relations: RelationRow[] = []
@@ -151,6 +153,7 @@ class Batch {
       streamOrdering: position,
       depth: event.depth,
       stateGroup: event.stateGroup,
+      prevStateGroup: change && saidBefore(change.group),
       redactedBy: undefined,
       replacesState: change?.prevEventNid,
       originServerTs: proposal.originServerTs,
@@ -170,22 +173,24 @@ class Batch {
     if (proposal.txn !== undefined) this.#txns.push({ ...proposal.txn, eventNid: event.eventNid })
     const redactsNid = proposal.redacts?.eventNid
     if (redactsNid !== undefined) this.#redactions.push({ redactsNid, eventNid: event.eventNid })
-    if (event.baseGroup !== undefined) this.#groups.push(event.baseGroup)
+    if (event.baseGroup !== undefined) this.#addGroup(event.baseGroup)
     if (change === undefined) return
     this.#addKey(change)
-    this.#groups.push(change.group)
+    this.#addGroup(change.group)
     this.#addChange(head, position, { ...change, eventNid: event.eventNid, eventId: built.eventId })
   }
 
   #addPlaced(head: RoomHead, placed: PlacedEvents, txn: EventTxn | undefined): void {
     const before = changesOnTheirOwn(placed) ? (this.#ids[this.#next++] as number) : 0
     const positions: Array<number | undefined> = []
+    const groups = new Map(placed.groups.map((group) => [group.stateGroup, group]))
     for (const event of placed.events) {
       const position = event.inTimeline ? (this.#ids[this.#next++] as number) : undefined
       positions.push(position)
       const { row } = event
       const target = event.wasOutlier ? this.#outliers : this.#events
-      target.push({ ...row, streamOrdering: position })
+      const group = groups.get(-row.eventNid)
+      target.push({ ...row, streamOrdering: position, prevStateGroup: group && saidBefore(group) })
       if (event.redacts !== undefined) this.#redactions.push({ redactsNid: event.redacts.eventNid, eventNid: row.eventNid })
       if (position === undefined) continue
       if (event.relation !== undefined && row.redactedBy === undefined) this.#addRelation(head, position, row, event.relation)
@@ -193,12 +198,16 @@ class Batch {
       this.#texts.push(event.redactedBefore ? undefined : row.json)
     }
     for (const key of placed.keys) this.#addKey({ stateKeyNid: key.nid, type: key.type, stateKey: key.stateKey })
-    this.#groups.push(...placed.groups)
+    for (const group of placed.groups) this.#addGroup(group)
     for (const change of placed.changes) this.#addChange(head, change.at < 0 ? before : (positions[change.at] as number), change)
     if (placed.extremities !== undefined && (head.storedFork || placed.extremities.length > 0 || this.#forks.has(head))) {
       this.#forks.set(head, placed.extremities)
     }
     this.#extra.push(...placed.statements)
+  }
+
+  #addGroup(group: StateGroupRow): void {
+    if (isStored(group)) this.#groups.push(group)
   }
 
   #addRelation(
@@ -261,6 +270,11 @@ class Batch {
       ...(listed.length > 0 ? [eventsWriter.insertExtremities(listed)] : []),
     ]
   }
+}
+
+/** What the event of a group says of it, where it is that which says it. */
+function saidBefore(group: StateGroupRow): number | undefined {
+  return isStored(group) ? undefined : group.prevStateGroup
 }
 
 function announced(position: number, head: RoomHead, event: PreparedEvent): EventsRow {

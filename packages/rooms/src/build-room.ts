@@ -4,24 +4,7 @@ import { appendEvent, type PreparedEvent, type Proposal } from './append-event.t
 import { RoomHead } from './room-head.ts'
 
 /** What {@link appendEvent} builds with. */
-export type BuildTools = Omit<Parameters<typeof appendEvent>[2], 'eventNid' | 'stateGroup'>
-
-/** Numbers that were taken for events to be built. */
-export class TakenNumbers {
-  readonly #eventNids: readonly number[]
-  readonly #stateGroups: readonly number[]
-  #next = 0
-
-  constructor(eventNids: readonly number[], stateGroups: readonly number[]) {
-    this.#eventNids = eventNids
-    this.#stateGroups = stateGroups
-  }
-
-  next(): { eventNid: number; stateGroup: number } {
-    const at = this.#next++
-    return { eventNid: this.#eventNids[at] as number, stateGroup: this.#stateGroups[at] as number }
-  }
-}
+export type BuildTools = Omit<Parameters<typeof appendEvent>[2], 'eventNid'>
 
 /** A room that takes another's place. Proposals are made anew for each attempt. */
 export interface Replacement {
@@ -44,14 +27,18 @@ export interface BuiltReplacement {
 /** Events built between two looks at what else there is to do. */
 const AT_A_TIME = 50
 
-/** The first events of a room, on a head of its own. @param draft the room id, '' where it is the hash of the create event */
+/**
+ * The first events of a room, on a head of its own.
+ * @param room `draft` is the room id, '' where it is the hash of the create event
+ * @param nextNid gives a number for each event
+ */
 export function buildRoom(
   room: { readonly roomNid: number; readonly draft: string; readonly version: RoomVersion },
   proposals: readonly Proposal[],
   tools: BuildTools,
-  numbers: TakenNumbers,
+  nextNid: () => number,
 ): { head: RoomHead; events: PreparedEvent[] } {
-  const builder = new RoomInTheMaking(room, tools, numbers)
+  const builder = new RoomInTheMaking(room, tools, nextNid)
   for (const proposal of proposals) builder.add(proposal)
   return builder
 }
@@ -66,14 +53,14 @@ export async function buildReplacement(
   room: { readonly roomNid: number; readonly draft: string },
   replacement: Replacement,
   tools: BuildTools,
-  numbers: TakenNumbers,
+  nextNid: () => number,
 ): Promise<BuiltReplacement> {
   const { draft } = room
   const oldEvents: PreparedEvent[] = []
-  const end = (roomId: string) => oldEvents.push(appendEvent(old, replacement.tombstone(roomId), { ...tools, ...numbers.next() }))
+  const end = (roomId: string) => oldEvents.push(appendEvent(old, replacement.tombstone(roomId), { ...tools, eventNid: nextNid() }))
   const lastKnown = old.extremities[0]?.eventId
   if (draft !== '') end(draft)
-  const builder = new RoomInTheMaking({ ...room, version: replacement.version }, tools, numbers)
+  const builder = new RoomInTheMaking({ ...room, version: replacement.version }, tools, nextNid)
   for (const [i, proposal] of replacement.first(oldEvents[0]?.built.eventId ?? lastKnown).entries()) {
     builder.add(proposal)
     if (i % AT_A_TIME === AT_A_TIME - 1) await turn()
@@ -81,7 +68,7 @@ export async function buildReplacement(
   if (draft === '') end(builder.head.roomId)
   for (const proposal of replacement.after) {
     try {
-      oldEvents.push(appendEvent(old, proposal, { ...tools, ...numbers.next() }))
+      oldEvents.push(appendEvent(old, proposal, { ...tools, eventNid: nextNid() }))
     } catch (error) {
       if (!(error instanceof MatrixError)) throw error
     }
@@ -92,17 +79,17 @@ export async function buildReplacement(
 class RoomInTheMaking {
   readonly events: PreparedEvent[] = []
   readonly #tools: BuildTools
-  readonly #numbers: TakenNumbers
+  readonly #nextNid: () => number
   #head: RoomHead
 
   constructor(
     room: { readonly roomNid: number; readonly draft: string; readonly version: RoomVersion },
     tools: BuildTools,
-    numbers: TakenNumbers,
+    nextNid: () => number,
   ) {
     this.#head = new RoomHead({ roomNid: room.roomNid, roomId: room.draft, version: room.version })
     this.#tools = tools
-    this.#numbers = numbers
+    this.#nextNid = nextNid
   }
 
   get head(): RoomHead {
@@ -110,7 +97,7 @@ class RoomInTheMaking {
   }
 
   add(proposal: Proposal): void {
-    const event = appendEvent(this.#head, proposal, { ...this.#tools, ...this.#numbers.next() })
+    const event = appendEvent(this.#head, proposal, { ...this.#tools, eventNid: this.#nextNid() })
     this.events.push(event)
     if (this.events.length === 1 && this.#head.roomId === '') this.#head = this.#head.withRoomId(event.built.roomId)
   }

@@ -1,7 +1,7 @@
 import { MAX_PREV_EVENTS, MatrixError, type RoomVersion, type Signer } from '@weft/matrix'
 import { type BoundSql, type EventsReader, isUniqueViolation, type RoomRow } from '@weft/storage'
 import { appendEvent, type PreparedEvent, type Proposal } from './append-event.ts'
-import { buildReplacement, buildRoom, type Replacement, TakenNumbers } from './build-room.ts'
+import { buildReplacement, buildRoom, type Replacement } from './build-room.ts'
 import { type CommitLoop, NotCommitted } from './commit-loop.ts'
 import { type FirstFormat, NotPrepared } from './first-format.ts'
 import type { HeadCache } from './head-cache.ts'
@@ -29,7 +29,6 @@ export interface EventWriterOptions {
   readonly stateKeys: StateKeys
   readonly firstFormat: FirstFormat
   readonly eventNids: IdSource
-  readonly stateGroups: IdSource
   readonly roomNids: IdSource
   readonly signer: Signer
   /** Sends where a room has more forks than an event can name. */
@@ -70,14 +69,13 @@ export class EventWriter {
       const missing = keys.some(([type, stateKey]) => this.#options.stateKeys.known(type, stateKey) === undefined)
       if (missing) await this.#options.stateKeys.prepare(keys)
       const eventNid = await this.#number(this.#options.eventNids)
-      const stateGroup = keys.length === 0 && head.groups.stateGroup !== undefined ? 0 : await this.#number(this.#options.stateGroups)
       while (head.gate !== undefined) await head.gate
       // Nothing waits from here to the queue: the head that was judged is the head that is moved on.
       if (head.stale) throw new NotPrepared('the head went stale')
       if (head.extremities.length > MAX_PREV_EVENTS) return { eventId: await this.#options.forks.send(head, decide, alone), roomId }
       const decision = decide(head)
       if ('existing' in decision) return { eventId: decision.existing, roomId }
-      const event = appendEvent(head, decision, { ...this.#tools, eventNid, stateGroup })
+      const event = appendEvent(head, decision, { ...this.#tools, eventNid })
       await this.#commit(head, [event], { alone })
       return { eventId: event.built.eventId, roomId }
     })
@@ -130,8 +128,8 @@ export class EventWriter {
       const proposals = options.proposals('')
       await this.#prepareKeys(proposals)
       const draft = options.version.roomIdIsCreateHash ? '' : options.makeRoomId()
-      const numbers = await this.#takeNumbers(proposals.length)
-      const { head, events } = buildRoom({ roomNid, draft, version: options.version }, proposals, this.#tools, numbers)
+      const nextNid = await this.#takeNids(proposals.length)
+      const { head, events } = buildRoom({ roomNid, draft, version: options.version }, proposals, this.#tools, nextNid)
       const newRoom = {
         roomNid,
         roomId: head.roomId,
@@ -165,10 +163,10 @@ export class EventWriter {
         const proposals = [...plan.first(undefined), plan.tombstone(''), ...plan.after]
         await this.#prepareKeys(proposals)
         const roomNid = await this.#number(this.#options.roomNids)
-        const numbers = await this.#takeNumbers(proposals.length)
+        const nextNid = await this.#takeNids(proposals.length)
         const draft = plan.version.roomIdIsCreateHash ? '' : options.makeRoomId()
         try {
-          const { head, events, oldEvents } = await buildReplacement(old, { roomNid, draft }, plan, this.#tools, numbers)
+          const { head, events, oldEvents } = await buildReplacement(old, { roomNid, draft }, plan, this.#tools, nextNid)
           const { roomId } = head
           const newRoom = { roomNid, roomId, roomVersion: plan.version.id, creator: plan.creator }
           const extra = options.extra(old.roomNid, roomNid)
@@ -190,8 +188,9 @@ export class EventWriter {
     await this.#options.stateKeys.prepare(keys)
   }
 
-  async #takeNumbers(n: number): Promise<TakenNumbers> {
-    return new TakenNumbers(await this.#options.eventNids.take(n), await this.#options.stateGroups.take(n))
+  async #takeNids(n: number): Promise<() => number> {
+    const nids = (await this.#options.eventNids.take(n)).values()
+    return () => nids.next().value as number
   }
 
   /** Runs an attempt again while it is not to blame for its failure; confirms a refusal before it goes out. */

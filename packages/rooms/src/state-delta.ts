@@ -36,18 +36,6 @@ export function findInDelta(bytes: Uint8Array, keys: ReadonlySet<number>, found:
   })
 }
 
-/** The greatest event numbers of an encoded delta, `n` at most. */
-export function newestInDelta(bytes: Uint8Array, n: number): number[] {
-  const newest: number[] = []
-  readDelta(bytes, (_, event) => {
-    if (event === 0 || (newest.length === n && event < (newest[n - 1] as number))) return
-    newest.push(event)
-    newest.sort((a, b) => b - a)
-    newest.length = Math.min(newest.length, n)
-  })
-  return newest
-}
-
 function readDelta(bytes: Uint8Array, entry: (key: number, event: number) => void): void {
   let at = 0
   let key = 0

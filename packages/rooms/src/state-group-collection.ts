@@ -2,7 +2,6 @@ import { type Queryable, type RoomsReader, removeStateGroups, type StateGroupInU
 import type { HeadCache } from './head-cache.ts'
 import { withGate } from './receive/gate.ts'
 import type { GroupStates } from './receive/group-states.ts'
-import { newestInDelta } from './state-delta.ts'
 
 /** Groups looked at in one go, and deleted in one transaction at most. */
 const GROUPS_A_TIME = 500
@@ -10,8 +9,6 @@ const GROUPS_A_TIME = 500
 const EVENTS_A_TIME = 5000
 /** Between two looks, so that what people wait for goes first. */
 const PAUSE_MS = 50
-/** Events of a delta that may be the one which made the group: all but always the newest. */
-const MAKERS = 4
 
 export interface StateGroupCollectionOptions {
   readonly uses: StateGroupUsesReader
@@ -25,8 +22,9 @@ export interface StateGroupCollectionOptions {
 }
 
 /**
- * Deletes state groups that nothing refers to. A group is in use while an event has it as the state after it, while another group
- * builds on it, or while the writer's memory of its room does.
+ * Deletes state groups that nothing refers to: a state that forks had between them, and that was another when something built on it.
+ * A group is in use while an event has it as the state after it, while another group builds on it, or while the writer's memory of its
+ * room does. The group of an event is not looked at, as its event has it.
  *
  * A group once in use by an event stays so, since events stay: what was looked at is not looked at again before the next start. What
  * deletes events has to start anew.
@@ -103,15 +101,11 @@ export class StateGroupCollection {
     return collected
   }
 
-  /** Those that neither the event which made them nor another group refers to, by room. */
+  /** Those that no group with a row builds on, by room. */
   async #unused(groups: readonly StateGroupInUse[]): Promise<Map<number, number[]>> {
-    const { uses } = this.#o
-    const makers = new Set(groups.flatMap(({ delta }) => newestInDelta(delta, MAKERS)))
-    const made = await uses.ofEvents([...makers])
-    const left = groups.filter(({ stateGroup }) => !made.has(stateGroup))
-    const builtOn = await uses.builtOn(left.map(({ stateGroup }) => stateGroup))
+    const builtOn = await this.#o.uses.builtOn(groups.map(({ stateGroup }) => stateGroup))
     const unused = new Map<number, number[]>()
-    for (const { stateGroup, roomNid } of left) {
+    for (const { stateGroup, roomNid } of groups) {
       if (builtOn.has(stateGroup)) continue
       const ofRoom = unused.get(roomNid)
       if (ofRoom === undefined) unused.set(roomNid, [stateGroup])
@@ -154,7 +148,7 @@ export class StateGroupCollection {
     return []
   }
 
-  /** Those that are the state after none of the room's events. Looks from the newest back, until all are found or all was seen. */
+  /** Those that are the state after or before none of the room's events. Looks from the newest back, until all are found or all was seen. */
   async #unnamed(roomNid: number, groups: readonly number[], signal: AbortSignal): Promise<number[]> {
     const { uses } = this.#o
     if (groups.length === 0) return []

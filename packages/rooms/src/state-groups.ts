@@ -1,4 +1,4 @@
-import type { StateGroupRow } from '@weft/storage'
+import type { StateEntryNids, StateGroupRow } from '@weft/storage'
 import { applyDelta, decodeDelta, encodeDelta, findInDelta, mergeDeltas, type StateDelta } from './state-delta.ts'
 
 /**
@@ -6,25 +6,33 @@ import { applyDelta, decodeDelta, encodeDelta, findInDelta, mergeDeltas, type St
  * that divides h, and holds the merged delta since. A state is so read in at most 15 rows a level, and the bytes of n changes
  * grow as n log n, where a snapshot every hundred rows is quadratic in a big room.
  * When the merged delta passes half the state, the group becomes a snapshot: it builds on nothing.
+ *
+ * The group of a state event has the event's number below 0. Those of the first step, fifteen of sixteen, need no row: the event
+ * itself says what state it changed, and its row names that one.
  */
 const FANOUT = 16
+
+/** The number of the group that a state event makes. Those of other states come from a sequence. */
+export function groupOfEvent(eventNid: number): number {
+  return -eventNid
+}
 
 /** A step of the chain behind the current group: a group and its delta, decoded when somebody needs all of it. */
 class Link {
   readonly stateGroup: number
   readonly height: number
   #delta: StateDelta | undefined
-  #bytes: Buffer | undefined
+  #bytes: Uint8Array | undefined
 
-  constructor(stateGroup: number, height: number, delta: StateDelta | Buffer) {
+  constructor(stateGroup: number, height: number, delta: StateDelta | StateGroupRow['delta']) {
     this.stateGroup = stateGroup
     this.height = height
-    if (delta instanceof Map) this.#delta = delta
-    else this.#bytes = delta
+    if (delta instanceof Uint8Array) this.#bytes = delta
+    else this.#delta = delta instanceof Map ? delta : new Map([delta])
   }
 
   get delta(): StateDelta {
-    this.#delta ??= decodeDelta(this.#bytes as Buffer)
+    this.#delta ??= decodeDelta(this.#bytes as Uint8Array)
     this.#bytes = undefined
     return this.#delta
   }
@@ -134,6 +142,13 @@ export class StateGroupChain {
       this.#links = [new Link(stateGroup, height, whole)]
       return { stateGroup, roomNid, prevStateGroup: undefined, height, delta: encodeDelta(whole) }
     }
+    if (base !== undefined && dropped === 0) {
+      const entry = soleEntry(delta)
+      if (entry !== undefined && stateGroup === groupOfEvent(entry[1])) {
+        this.#links = [new Link(stateGroup, height, delta), ...this.#links]
+        return { stateGroup, roomNid, prevStateGroup: base.stateGroup, height, delta: entry }
+      }
+    }
     if (base === undefined) for (const [key, event] of delta) if (event === 0) delta.delete(key)
     this.#links = [new Link(stateGroup, height, delta), ...this.#links.slice(dropped)]
     return { stateGroup, roomNid, prevStateGroup: base?.stateGroup, height, delta: encodeDelta(delta) }
@@ -143,6 +158,11 @@ export class StateGroupChain {
 /** The state of a group from its chain's rows, newest first. */
 export function stateOfGroup(rows: readonly StateGroupRow[]): StateDelta {
   return StateGroupChain.load(rows).state()
+}
+
+function soleEntry(delta: StateDelta): StateEntryNids | undefined {
+  const [entry] = delta
+  return delta.size === 1 ? entry : undefined
 }
 
 /** The largest power of the fan-out that divides the height. */

@@ -174,7 +174,6 @@ export async function openRooms(options: RoomsWriterOptions): Promise<RoomsWrite
     stateKeys,
     firstFormat,
     eventNids,
-    stateGroups,
     roomNids,
     signer: options.signer,
     forks: receiving.forks,

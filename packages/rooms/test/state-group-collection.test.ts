@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { MatrixError } from '@weft/matrix'
-import { type Queryable, StateGroupUsesReader, sql, stateWriter } from '@weft/storage'
+import { type Queryable, StateGroupUsesReader, type StoredStateGroup, sql, stateWriter } from '@weft/storage'
 import { Dice, growRoom } from '@weft/testkit'
 import { StateGroupCollection } from '../src/index.ts'
 import { encodeDelta } from '../src/state-delta.ts'
@@ -12,7 +12,8 @@ const local = '@local:weft.test'
 
 const unused = sql<{ state_group: number }>(
   'test.unusedGroups',
-  `SELECT state_group FROM state_groups g WHERE NOT EXISTS (SELECT FROM events e WHERE e.state_group = g.state_group)
+  `SELECT state_group FROM state_groups g
+   WHERE NOT EXISTS (SELECT FROM events e WHERE g.state_group IN (e.state_group, e.prev_state_group))
      AND NOT EXISTS (SELECT FROM state_groups n WHERE n.prev_state_group = g.state_group) ORDER BY 1`,
 )
 const eventGroups = sql<{ event_id: string; state_group: number }>(
@@ -21,8 +22,10 @@ const eventGroups = sql<{ event_id: string; state_group: number }>(
 )
 const dangling = sql<{ n: number }>(
   'test.danglingGroups',
-  `SELECT count(*) AS n FROM (SELECT state_group FROM events UNION SELECT prev_state_group FROM state_groups) AS u(g)
-   WHERE g IS NOT NULL AND NOT EXISTS (SELECT FROM state_groups s WHERE s.state_group = g)`,
+  `SELECT count(*) AS n FROM (
+     SELECT state_group FROM events UNION SELECT prev_state_group FROM events UNION SELECT prev_state_group FROM state_groups) AS u(g)
+   WHERE g IS NOT NULL AND NOT EXISTS (SELECT FROM state_groups s WHERE s.state_group = g)
+     AND NOT EXISTS (SELECT FROM events e WHERE e.event_nid = -g AND e.prev_state_group IS NOT NULL)`,
 )
 const insertGroup = sql(
   'test.insertGroup',
@@ -143,7 +146,7 @@ test('a group that only the memory of its room refers to stays', async () => {
   const groups = head.groups.clone()
   const group = await litter(roomId, undefined)
   const row = groups.append(group + 1, head.roomNid, new Map(), head.stateSize)
-  const { sql: insert, values } = stateWriter.insertGroups([row])
+  const { sql: insert, values } = stateWriter.insertGroups([row as StoredStateGroup])
   await rig.rooms.database.db.execute(insert, values)
   head.setGroups(groups, undefined)
   await collectAll()

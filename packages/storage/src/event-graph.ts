@@ -1,6 +1,6 @@
 import { fromPgText } from './pg-text.ts'
 import { type BoundSql, type Queryable, sql } from './sql.ts'
-import type { StateGroupRow } from './state.ts'
+import { readStateGroups, type StateGroupRow } from './state-groups.ts'
 
 /** An event as what comes after it in the room's graph needs it. */
 export interface GraphEventRow {
@@ -59,15 +59,6 @@ const nodesByIds = sql<NodeColumns>(
   'eventGraph.nodesByIds',
   `SELECT ${NODE_COLUMNS} FROM events WHERE room_nid = $1 AND event_id = ANY($2::text[])`,
 )
-// UNION drops what is there already, so groups that forks have in common are walked and sent once.
-const chains = sql<{ state_group: number; room_nid: number; prev_state_group: number | null; height: number; delta: Buffer }>(
-  'eventGraph.chains',
-  `WITH RECURSIVE chain AS (
-     SELECT state_group, prev_state_group FROM state_groups WHERE state_group = ANY($1::bigint[])
-     UNION
-     SELECT g.state_group, g.prev_state_group FROM chain c JOIN state_groups g ON g.state_group = c.prev_state_group)
-   SELECT g.state_group, g.room_nid, g.prev_state_group, g.height, g.delta FROM chain JOIN state_groups g USING (state_group)`,
-)
 const backwardExtremities = sql<{ event_id: string }>(
   'eventGraph.backwardExtremities',
   'SELECT event_id FROM event_backward_extremities WHERE room_nid = $1 ORDER BY event_id LIMIT $2',
@@ -123,14 +114,7 @@ export class EventGraphReader {
 
   /** The groups and all they build on, each once, in no order. */
   async chains(stateGroups: readonly number[]): Promise<StateGroupRow[]> {
-    if (stateGroups.length === 0) return []
-    return (await this.#db.query(chains, [stateGroups])).map((row) => ({
-      stateGroup: row.state_group,
-      roomNid: row.room_nid,
-      prevStateGroup: row.prev_state_group ?? undefined,
-      height: row.height,
-      delta: row.delta,
-    }))
+    return [...(await readStateGroups(this.#db, stateGroups)).values()]
   }
 
   /** Where the room's history has holes. */

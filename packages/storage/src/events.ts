@@ -11,6 +11,8 @@ export interface EventRow {
   readonly depth: number
   /** The state after the event; absent for outliers. */
   readonly stateGroup: number | undefined
+  /** The state before the event, where the state after it is that and the event, and has no row of its own (`StateGroupRow`). */
+  readonly prevStateGroup: number | undefined
   readonly redactedBy: number | undefined
   readonly replacesState: number | undefined
   readonly originServerTs: number
@@ -27,8 +29,8 @@ export interface EventRow {
   readonly authDepth: number | undefined
 }
 
-/** An event without the envelope, which only federation, redaction and new events built on it read. */
-export type ClientEventRow = Omit<EventRow, 'envelope' | 'authDepth'>
+/** An event without what only federation, redaction and new events built on it read. */
+export type ClientEventRow = Omit<EventRow, 'envelope' | 'authDepth' | 'prevStateGroup'>
 
 type Columns = {
   event_nid: number
@@ -91,6 +93,7 @@ const insert = new RowInsert('events.insert', 'events', [
   'stream_ordering',
   'depth',
   'state_group',
+  'prev_state_group',
   'replaces_state',
   'origin_server_ts',
   'event_id',
@@ -106,10 +109,10 @@ const insert = new RowInsert('events.insert', 'events', [
 ])
 const placeOutliers = sql(
   'events.placeOutliers',
-  `UPDATE events e SET stream_ordering = p.stream_ordering, state_group = p.state_group, replaces_state = p.replaces_state, outlier = false,
-     soft_failed = p.soft_failed, rejection_reason = p.rejection_reason
-   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bool[], $6::text[])
-     AS p(event_nid, stream_ordering, state_group, replaces_state, soft_failed, rejection_reason)
+  `UPDATE events e SET stream_ordering = p.stream_ordering, state_group = p.state_group, prev_state_group = p.prev_state_group,
+     replaces_state = p.replaces_state, outlier = false, soft_failed = p.soft_failed, rejection_reason = p.rejection_reason
+   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[], $7::text[])
+     AS p(event_nid, stream_ordering, state_group, prev_state_group, replaces_state, soft_failed, rejection_reason)
    WHERE e.event_nid = p.event_nid AND e.outlier`,
 )
 const setRedactedBy = sql(
@@ -176,7 +179,7 @@ export class EventsReader {
   }
 
   /** With envelopes, by nid. */
-  async fullByNids(nids: readonly number[]): Promise<Map<number, EventRow>> {
+  async fullByNids(nids: readonly number[]): Promise<Map<number, ClientEventRow & Pick<EventRow, 'envelope' | 'authDepth'>>> {
     if (nids.length === 0) return new Map()
     return new Map(
       (await this.#db.query(fullByNids, [nids])).map((row) => [
@@ -238,6 +241,7 @@ export const eventsWriter = {
         e.streamOrdering,
         e.depth,
         e.stateGroup,
+        e.prevStateGroup,
         e.replacesState,
         e.originServerTs,
         e.eventId,
@@ -259,6 +263,7 @@ export const eventsWriter = {
       events.map((e) => e.eventNid),
       events.map((e) => e.streamOrdering ?? null),
       events.map((e) => e.stateGroup ?? null),
+      events.map((e) => e.prevStateGroup ?? null),
       events.map((e) => e.replacesState ?? null),
       events.map((e) => e.softFailed),
       events.map((e) => e.rejectionReason ?? null),

@@ -29,6 +29,8 @@ export interface RoomFigures {
     readonly all: number
     readonly snapshots: number
     readonly deltas: number
+    /** Those that have no row, since their events say them. */
+    readonly ofEvents: number
     readonly bytes: number
     /** Groups that are read for the state that is furthest from its snapshot. */
     readonly longestChain: number
@@ -84,18 +86,25 @@ const EVENT_FIGURES = [
   'envelopeBytes',
   'largestBytes',
 ] as const
-const groups = sql<{ groups: number; snapshots: number; bytes: number }>(
+const groups = sql<{ groups: number; snapshots: number; rows: number; bytes: number }>(
   'roomInspection.groups',
-  `SELECT count(*) AS groups, count(*) FILTER (WHERE prev_state_group IS NULL) AS snapshots,
+  `SELECT count(*) AS groups, count(*) FILTER (WHERE prev_state_group IS NULL) AS snapshots, count(delta) AS rows,
      coalesce(sum(octet_length(delta)), 0)::bigint AS bytes
-   FROM state_groups WHERE room_nid = $1`,
+   FROM (
+     SELECT prev_state_group, delta FROM state_groups WHERE room_nid = $1
+     UNION ALL
+     SELECT prev_state_group, NULL FROM events WHERE room_nid = $1 AND prev_state_group IS NOT NULL) all_groups`,
 )
 const longestChain = sql<{ longest: number | null }>(
   'roomInspection.longestChain',
-  `WITH RECURSIVE chain AS (
-     SELECT state_group, 1 AS length FROM state_groups WHERE room_nid = $1 AND prev_state_group IS NULL
+  `WITH RECURSIVE links AS MATERIALIZED (
+     SELECT state_group, prev_state_group FROM state_groups WHERE room_nid = $1
      UNION ALL
-     SELECT g.state_group, c.length + 1 FROM chain c JOIN state_groups g ON g.prev_state_group = c.state_group)
+     SELECT state_group, prev_state_group FROM events WHERE room_nid = $1 AND prev_state_group IS NOT NULL),
+   chain AS (
+     SELECT state_group, 1 AS length FROM links WHERE prev_state_group IS NULL
+     UNION ALL
+     SELECT l.state_group, c.length + 1 FROM chain c JOIN links l ON l.prev_state_group = c.state_group)
    SELECT max(length) AS longest FROM chain`,
 )
 type ExtremityColumns = {
@@ -148,7 +157,8 @@ export class RoomInspectionReader {
       stateGroups: {
         all: group.groups,
         snapshots: group.snapshots,
-        deltas: group.groups - group.snapshots,
+        deltas: group.rows - group.snapshots,
+        ofEvents: group.groups - group.rows,
         bytes: group.bytes,
         longestChain: chain?.longest ?? 0,
       },

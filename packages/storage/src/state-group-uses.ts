@@ -4,21 +4,16 @@ import { type Queryable, sql } from './sql.ts'
 export interface StateGroupInUse {
   readonly stateGroup: number
   readonly roomNid: number
-  readonly delta: Buffer
 }
 
-const newest = sql<{ newest: number | null }>('stateGroups.newest', 'SELECT max(state_group) AS newest FROM state_groups')
-const page = sql<{ state_group: number; room_nid: number; delta: Buffer }>(
+const newest = sql<{ newest: number }>('stateGroups.newest', 'SELECT greatest(max(state_group), 0) AS newest FROM state_groups')
+const page = sql<{ state_group: number; room_nid: number }>(
   'stateGroups.page',
-  `SELECT state_group, room_nid, delta FROM state_groups WHERE state_group > $1 AND state_group <= $2 ORDER BY state_group LIMIT $3`,
+  'SELECT state_group, room_nid FROM state_groups WHERE state_group > $1 AND state_group <= $2 ORDER BY state_group LIMIT $3',
 )
-const byNumbers = sql<{ state_group: number; room_nid: number; delta: Buffer }>(
+const byNumbers = sql<{ state_group: number; room_nid: number }>(
   'stateGroups.byNumbers',
-  'SELECT state_group, room_nid, delta FROM state_groups WHERE state_group = ANY($1::bigint[]) ORDER BY state_group',
-)
-const ofEvents = sql<{ state_group: number }>(
-  'stateGroups.ofEvents',
-  'SELECT DISTINCT state_group FROM events WHERE event_nid = ANY($1::bigint[]) AND state_group IS NOT NULL',
+  'SELECT state_group, room_nid FROM state_groups WHERE state_group = ANY($1::bigint[]) AND state_group > 0 ORDER BY state_group',
 )
 const builtOn = sql<{ state_group: number }>(
   'stateGroups.builtOn',
@@ -28,14 +23,18 @@ const builtOn = sql<{ state_group: number }>(
 const namedInTimeline = sql<{ events: number; lowest: number | null; state_group: number | null }>(
   'stateGroups.namedInTimeline',
   `WITH page AS MATERIALIZED (
-     SELECT stream_ordering, state_group FROM events
+     SELECT stream_ordering, state_group, prev_state_group FROM events
      WHERE room_nid = $1 AND stream_ordering < $2 ORDER BY stream_ordering DESC LIMIT $3)
    SELECT (SELECT count(*) FROM page) AS events, (SELECT min(stream_ordering) FROM page) AS lowest, n.state_group
-   FROM (SELECT 1) AS one LEFT JOIN (SELECT DISTINCT state_group FROM page WHERE state_group = ANY($4::bigint[])) AS n ON true`,
+   FROM (SELECT 1) AS one LEFT JOIN (
+     SELECT state_group FROM page WHERE state_group = ANY($4::bigint[])
+     UNION SELECT prev_state_group FROM page WHERE prev_state_group = ANY($4::bigint[])) AS n ON true`,
 )
 const namedOutside = sql<{ state_group: number }>(
   'stateGroups.namedOutside',
-  `SELECT DISTINCT state_group FROM events WHERE room_nid = $1 AND stream_ordering IS NULL AND state_group = ANY($2::bigint[])`,
+  `SELECT state_group FROM events WHERE room_nid = $1 AND stream_ordering IS NULL AND state_group = ANY($2::bigint[])
+   UNION
+   SELECT prev_state_group FROM events WHERE room_nid = $1 AND stream_ordering IS NULL AND prev_state_group = ANY($2::bigint[])`,
 )
 /** Deletes of these groups those that no other builds on, and answers what those built on. */
 export const removeStateGroups = sql<{ prev_state_group: number | null }>(
@@ -53,7 +52,7 @@ export class StateGroupUsesReader {
     this.#db = db
   }
 
-  /** The greatest number of a group, 0 without any. */
+  /** The greatest number of a group that no event made, 0 without any. */
   async newest(): Promise<number> {
     return (await this.#db.query(newest))[0]?.newest ?? 0
   }
@@ -63,23 +62,18 @@ export class StateGroupUsesReader {
     return (await this.#db.query(page, [after, upTo, limit])).map(toGroup)
   }
 
-  /** Those of these groups that are there. */
+  /** Those of these groups that are there, and made by no event. */
   async byNumbers(stateGroups: readonly number[]): Promise<StateGroupInUse[]> {
     return stateGroups.length === 0 ? [] : (await this.#db.query(byNumbers, [stateGroups])).map(toGroup)
   }
 
-  /** The states after these events. */
-  async ofEvents(eventNids: readonly number[]): Promise<Set<number>> {
-    return eventNids.length === 0 ? new Set() : groupsIn(await this.#db.query(ofEvents, [eventNids]))
-  }
-
-  /** Which of the groups another one builds on. */
+  /** Which of the groups another one builds on that has a row. */
   async builtOn(stateGroups: readonly number[]): Promise<Set<number>> {
     return stateGroups.length === 0 ? new Set() : groupsIn(await this.#db.query(builtOn, [stateGroups]))
   }
 
   /**
-   * Which of the groups are the states of events of the room's timeline, looked for in the `limit` events before a position.
+   * Which of the groups are the states after or before events of the room's timeline, looked for in the `limit` events before a position.
    * @returns `next`: where to go on; absent at the timeline's beginning
    */
   async namedInTimeline(
@@ -93,14 +87,14 @@ export class StateGroupUsesReader {
     return { named: groupsIn(rows), next: events < limit || lowest === null ? undefined : lowest }
   }
 
-  /** Which of the groups are the states of the room's events that stand in no timeline. */
+  /** Which of the groups are the states after or before those of the room's events that stand in no timeline. */
   async namedOutside(roomNid: number, stateGroups: readonly number[]): Promise<Set<number>> {
     return groupsIn(await this.#db.query(namedOutside, [roomNid, stateGroups]))
   }
 }
 
-function toGroup(row: { state_group: number; room_nid: number; delta: Buffer }): StateGroupInUse {
-  return { stateGroup: row.state_group, roomNid: row.room_nid, delta: row.delta }
+function toGroup(row: { state_group: number; room_nid: number }): StateGroupInUse {
+  return { stateGroup: row.state_group, roomNid: row.room_nid }
 }
 
 function groupsIn(rows: ReadonlyArray<{ state_group: number | null }>): Set<number> {

@@ -2,6 +2,7 @@ import { LongEvents, SHORT_BYTES, saidBy } from './long-events.ts'
 import { fromPgText, toPgText } from './pg-text.ts'
 import type { BoundSql, Queryable } from './sql.ts'
 import { sql } from './sql.ts'
+import { insertStateGroups, readStateGroups, type StateGroupRow } from './state-groups.ts'
 
 /** One entry of a room's current state. */
 export interface StateEntryRow {
@@ -14,15 +15,6 @@ export interface StateEntryRow {
   readonly json: string
   readonly redactedBy: number | undefined
   readonly authDepth: number | undefined
-}
-
-/** A state group as it is stored; `delta` is packages/rooms' encoding. */
-export interface StateGroupRow {
-  readonly stateGroup: number
-  readonly roomNid: number
-  readonly prevStateGroup: number | undefined
-  readonly height: number
-  readonly delta: Buffer
 }
 
 /** A change of the current state, as the delta stream has it. */
@@ -71,15 +63,6 @@ const currentEventNid = sql<{ event_nid: number }>(
   `SELECT c.event_nid FROM state_keys k JOIN current_state_events c ON c.room_nid = $1 AND c.state_key_nid = k.state_key_nid
    WHERE k.type = $2 AND k.state_key = $3`,
 )
-const groupChain = sql<{ state_group: number; room_nid: number; prev_state_group: number | null; height: number; delta: Buffer }>(
-  'state.groupChain',
-  `WITH RECURSIVE chain AS (
-     SELECT state_group, room_nid, prev_state_group, height, delta FROM state_groups WHERE state_group = $1
-     UNION ALL
-     SELECT g.state_group, g.room_nid, g.prev_state_group, g.height, g.delta
-     FROM chain c JOIN state_groups g ON g.state_group = c.prev_state_group)
-   SELECT state_group, room_nid, prev_state_group, height, delta FROM chain`,
-)
 const keysByNids = sql<{ state_key_nid: number; type: string; state_key: string }>(
   'state.keysByNids',
   'SELECT state_key_nid, type, state_key FROM state_keys WHERE state_key_nid = ANY($1::bigint[])',
@@ -95,11 +78,6 @@ const nidsByKeys = sql<{ state_key_nid: number; type: string; state_key: string 
 const insertKeys = sql(
   'state.insertKeys',
   'INSERT INTO state_keys (state_key_nid, type, state_key) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])',
-)
-const insertGroups = sql(
-  'state.insertGroups',
-  `INSERT INTO state_groups (state_group, room_nid, prev_state_group, height, delta)
-   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::int[], $5::bytea[])`,
 )
 const upsertCurrent = sql(
   'state.upsertCurrent',
@@ -173,16 +151,12 @@ export class StateReader {
     return (await this.#db.query(currentEventNid, [roomNid, toPgText(type), toPgText(stateKey)]))[0]?.event_nid
   }
 
-  /** The group and all it builds on, newest first. */
+  /** The group and all it builds on, newest first; nothing where it is not there. */
   async groupChain(stateGroup: number): Promise<StateGroupRow[]> {
-    const rows = await this.#db.query(groupChain, [stateGroup])
-    return rows.map((row) => ({
-      stateGroup: row.state_group,
-      roomNid: row.room_nid,
-      prevStateGroup: row.prev_state_group ?? undefined,
-      height: row.height,
-      delta: row.delta,
-    }))
+    const groups = await readStateGroups(this.#db, [stateGroup])
+    const chain: StateGroupRow[] = []
+    for (let at = groups.get(stateGroup); at !== undefined; at = groups.get(at.prevStateGroup ?? 0)) chain.push(at)
+    return chain
   }
 
   /** Type and state key of these numbers; unknown ones are absent. */
@@ -227,16 +201,7 @@ export const stateWriter = {
     sql: insertKeys,
     values: [keys.map((k) => k.nid), keys.map((k) => toPgText(k.type)), keys.map((k) => toPgText(k.stateKey))],
   }),
-  insertGroups: (groups: readonly StateGroupRow[]): BoundSql => ({
-    sql: insertGroups,
-    values: [
-      groups.map((g) => g.stateGroup),
-      groups.map((g) => g.roomNid),
-      groups.map((g) => g.prevStateGroup ?? null),
-      groups.map((g) => g.height),
-      groups.map((g) => g.delta),
-    ],
-  }),
+  insertGroups: insertStateGroups,
   /** One entry per key: within one statement a key must not come twice. */
   upsertCurrent: (entries: ReadonlyArray<{ roomNid: number; stateKeyNid: number; eventNid: number }>): BoundSql => ({
     sql: upsertCurrent,

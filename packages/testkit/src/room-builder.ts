@@ -232,6 +232,7 @@ export class BuiltRoom {
       streamOrdering: position,
       depth: ++this.#depth,
       stateGroup: undefined,
+      prevStateGroup: undefined,
       redactedBy: undefined,
       replacesState,
       originServerTs,

@@ -62,10 +62,14 @@ export class GroupStates {
     return chain
   }
 
-  /** Enters a chain that was just made. Its group may never be committed: then nobody asks for it either. */
+  /**
+   * Enters a chain that was just made. Its group may never be committed: then nobody asks for it either, and an event that is placed
+   * anew, on other states perhaps, makes a group of the same number.
+   */
   keep(chain: StateGroupChain, like: StateGroupChain): void {
     const group = chain.stateGroup
-    if (group === undefined || this.#chains.has(group)) return
+    if (group === undefined) return
+    this.forget([group])
     const bytes = chain.bytesBeside(like)
     this.#chains.set(group, { chain, bytes })
     this.#bytes += bytes

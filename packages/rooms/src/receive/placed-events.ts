@@ -4,7 +4,7 @@ import type { ReceivedEvent } from './read-pdu.ts'
 
 /** An event whose place in the room's graph is found, ready to be committed. Its position is given with the batch. */
 export interface PlacedEvent {
-  readonly row: Omit<EventRow, 'streamOrdering'>
+  readonly row: Omit<EventRow, 'streamOrdering' | 'prevStateGroup'>
   /** False for what no client sees: outliers, rejected and soft-failed events, dummy events. */
   readonly inTimeline: boolean
   /** Stored as an outlier before: its row is there and gets its place. */

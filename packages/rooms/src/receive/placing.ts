@@ -100,7 +100,7 @@ export class Placing {
     let groups: StateGroupChain | undefined
     let stateGroup: number | undefined
     if (stateKeyNid !== undefined && placement.outcome !== 'rejected') {
-      groups = await this.#states.set(before, stateKeyNid, eventNid, replaces === undefined)
+      groups = this.#states.set(before, stateKeyNid, eventNid, replaces === undefined)
       stateGroup = groups.stateGroup
     } else {
       stateGroup = await this.#states.groupOf(before)

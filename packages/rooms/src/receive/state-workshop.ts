@@ -3,7 +3,7 @@ import type { IdSource } from '../ids.ts'
 import type { Resolution, ResolvedKey, Resolver } from '../resolution/resolution.ts'
 import type { RoomHead } from '../room-head.ts'
 import { encodeDelta, type StateDelta } from '../state-delta.ts'
-import { StateGroupChain } from '../state-groups.ts'
+import { groupOfEvent, StateGroupChain } from '../state-groups.ts'
 import type { StateKeys } from '../state-keys.ts'
 import type { GroupStates, StateAt } from './group-states.ts'
 
@@ -84,15 +84,15 @@ export class StateWorkshop {
   async groupOf(state: StateAt): Promise<number | undefined> {
     this.#writeHeads(state)
     if (state.delta === undefined) return state.chain.stateGroup
-    return (await this.#append(state, state.delta, state.size)).stateGroup
+    return this.#append(state, await this.newGroup(), state.delta, state.size).stateGroup
   }
 
   /** The state after a state event was set in it, with a group of its own. */
-  async set(state: StateAt, stateKeyNid: number, eventNid: number, isNew: boolean): Promise<StateGroupChain> {
+  set(state: StateAt, stateKeyNid: number, eventNid: number, isNew: boolean): StateGroupChain {
     this.#writeHeads(state)
     const change: StateDelta = new Map(state.delta)
     change.set(stateKeyNid, eventNid)
-    return this.#append(state, change, state.size + (isNew ? 1 : 0))
+    return this.#append(state, groupOfEvent(eventNid), change, state.size + (isNew ? 1 : 0))
   }
 
   /** Enters a state event of the batch. */
@@ -134,10 +134,10 @@ export class StateWorkshop {
     this.#made.set(row.stateGroup, chain)
   }
 
-  async #append(state: StateAt, change: StateDelta, size: number): Promise<StateGroupChain> {
+  #append(state: StateAt, stateGroup: number, change: StateDelta, size: number): StateGroupChain {
     const chain = state.chain.clone()
-    this.groups.push(chain.append(await this.newGroup(), this.#head.roomNid, change, size))
-    this.#made.set(chain.stateGroup as number, chain)
+    this.groups.push(chain.append(stateGroup, this.#head.roomNid, change, size))
+    this.#made.set(stateGroup, chain)
     this.#tools.groupStates.keep(chain, this.#head.groups)
     return chain
   }

@@ -26,7 +26,7 @@ export function layerStates(
   const deltaOf = (row: StateGroupRow): StateDelta => {
     let delta = deltas.get(row.stateGroup)
     if (delta === undefined) {
-      delta = decodeDelta(row.delta)
+      delta = row.delta instanceof Uint8Array ? decodeDelta(row.delta) : new Map([row.delta])
       deltas.set(row.stateGroup, delta)
     }
     return delta
