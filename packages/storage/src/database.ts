@@ -3,7 +3,7 @@ import pg, { type QueryResultRow } from 'pg'
 import { type Connection, clientConfig } from './connection.ts'
 import { Dedicated } from './dedicated.ts'
 import { type CommitOutcomeUnknown, ConnectionLost, isRefusal, isStalePlan } from './errors.ts'
-import { StatementCounts } from './metrics.ts'
+import { type PoolFigures, StatementCounts } from './metrics.ts'
 import { messageOf, Session } from './session.ts'
 import { type BoundSql, type Queryable, type Sql, sql, type Tx } from './sql.ts'
 import { Transaction } from './transaction.ts'
@@ -48,6 +48,9 @@ export class Database implements Queryable {
   readonly #applicationName: string
   readonly #pool: pg.Pool
   readonly #sessions = new WeakMap<pg.PoolClient, Session>()
+  /** The connection that pipelines are committed on, while none is. */
+  #committing: pg.PoolClient | undefined
+  #closed = false
   readonly #watched = new Set<Session | Dedicated>()
   readonly #counts: StatementCounts
   readonly #watch: NodeJS.Timeout
@@ -67,8 +70,15 @@ export class Database implements Queryable {
     const warn = (err: Error) => options.log?.warn({ err: err.message }, 'a connection to PostgreSQL was lost')
     this.#pool.on('error', warn)
     // A client that is checked out has no listener of the pool's; without one, a lost connection would end the process.
-    this.#pool.on('connect', (client) => client.on('error', () => {}))
-    this.#counts = new StatementCounts(this.#pool, options.metrics)
+    this.#pool.on('connect', (client) =>
+      client.on('error', (err) => {
+        if (client !== this.#committing) return
+        warn(err)
+        this.#committing = undefined
+        client.release(true)
+      }),
+    )
+    this.#counts = new StatementCounts(() => this.#figures(), options.metrics)
     const answerMs = options.answerMs ?? ANSWER_MS
     this.#watch = setInterval(() => {
       const moment = performance.now() - answerMs
@@ -104,11 +114,12 @@ export class Database implements Queryable {
 
   /**
    * Runs statements as one transaction in one round trip; all of them count or none. Resolves after the commit with each statement's rows.
+   * They take one connection while that is free: PostgreSQL plans them once, and fills one page of a table rather than one a connection.
    * @throws StatementError of the first that failed (nothing was written); CommitOutcomeUnknown; ConnectionLost (nothing was written)
    */
   async commitPipeline(statements: readonly BoundSql[]): Promise<QueryResultRow[][]> {
     if (statements.length === 0) return []
-    const results = await this.#use((session) => session.runFresh(statements, true))
+    const results = await this.#use((session) => session.runFresh(statements, true), true)
     return results.map((result) => result.rows)
   }
 
@@ -157,17 +168,15 @@ export class Database implements Queryable {
   /** Waits for what is running and closes all connections. */
   async close(): Promise<void> {
     clearInterval(this.#watch)
+    this.#closed = true
+    this.#committing?.release()
+    this.#committing = undefined
     this.#counts.close()
     await this.#pool.end()
   }
 
-  async #use<T>(fn: (session: Session) => Promise<T>): Promise<T> {
-    let client: pg.PoolClient
-    try {
-      client = await this.#pool.connect()
-    } catch (err) {
-      throw new ConnectionLost(`PostgreSQL: ${messageOf(err)}`, { cause: err })
-    }
+  async #use<T>(fn: (session: Session) => Promise<T>, commits = false): Promise<T> {
+    const client = (commits && this.#takeCommitting()) || (await this.#connect())
     let session = this.#sessions.get(client)
     if (session === undefined) {
       session = new Session(client, this.#counts.roundTrip)
@@ -181,8 +190,33 @@ export class Database implements Queryable {
       throw err
     } finally {
       this.#watched.delete(session)
-      client.release(session.broken)
+      if (commits && !session.broken && this.#mayKeep()) this.#committing = client
+      else client.release(session.broken)
     }
+  }
+
+  async #connect(): Promise<pg.PoolClient> {
+    try {
+      return await this.#pool.connect()
+    } catch (err) {
+      throw new ConnectionLost(`PostgreSQL: ${messageOf(err)}`, { cause: err })
+    }
+  }
+
+  #takeCommitting(): pg.PoolClient | undefined {
+    const client = this.#committing
+    this.#committing = undefined
+    return client
+  }
+
+  /** Nothing else gets a connection that is kept: there must be others. */
+  #mayKeep(): boolean {
+    return this.#committing === undefined && !this.#closed && this.#pool.options.max > 2
+  }
+
+  #figures(): PoolFigures {
+    const { totalCount, idleCount, waitingCount } = this.#pool
+    return { totalCount, idleCount: idleCount + (this.#committing === undefined ? 0 : 1), waitingCount }
   }
 
   #tellRefusal(err: unknown): void {

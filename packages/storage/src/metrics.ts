@@ -47,7 +47,7 @@ export class StatementCounts {
   readonly #observe: ((seconds: number, failed: boolean) => void) | undefined
   total = 0
 
-  constructor(pool: PoolFigures, metrics: Pick<Metrics, 'use'> | undefined) {
+  constructor(pool: () => PoolFigures, metrics: Pick<Metrics, 'use'> | undefined) {
     if (metrics === undefined) return
     const shown = metrics.use(storageMetrics)
     this.#observe = (seconds, failed) => {
@@ -57,11 +57,14 @@ export class StatementCounts {
     this.#end.push(
       shown.statements.sample(() => labelled(this.byName)),
       shown.seconds.sample(() => labelled(this.#seconds)),
-      shown.waiting.sample(() => pool.waitingCount),
-      shown.connections.sample(() => [
-        [{ state: 'busy' }, pool.totalCount - pool.idleCount],
-        [{ state: 'idle' }, pool.idleCount],
-      ]),
+      shown.waiting.sample(() => pool().waitingCount),
+      shown.connections.sample(() => {
+        const { totalCount, idleCount } = pool()
+        return [
+          [{ state: 'busy' }, totalCount - idleCount],
+          [{ state: 'idle' }, idleCount],
+        ]
+      }),
     )
   }
 

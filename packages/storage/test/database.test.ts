@@ -167,6 +167,25 @@ onEveryPostgres((server) => {
     expect(await db.commitPipeline([bind(read), bind(read)])).toEqual([[{ value: 2 }], [{ value: 2 }]])
   })
 
+  test('pipelines are committed on one connection, which nothing else takes, and on others while it is at work', async () => {
+    const several = new Database({ connection: db.connection, applicationName: 'several', poolSize: 3 })
+    const pid = sql<{ pid: number }>('t.pid', 'SELECT pg_backend_pid() AS pid')
+    const committing = async () => (await several.commitPipeline([bind(pid)]))[0]?.[0]?.pid
+    const first = await committing()
+    const others = await Promise.all([several.query(pid), several.query(pid)])
+    expect(others.map(([row]) => row?.pid)).not.toContain(first)
+    expect(await committing()).toBe(first)
+    const [one, two] = await Promise.all([committing(), committing()])
+    expect(one).toBe(first)
+    expect(two).not.toBe(first)
+    const kept = await committing()
+    await db.query(sql('t.end', 'SELECT pg_terminate_backend($1, 5000)'), [kept])
+    // Whether the loss was heard of before depends on the moment.
+    expect(await committing().catch(committing)).not.toBe(kept)
+    expect(await Promise.all([several.query(pid), several.query(pid)])).toHaveLength(2)
+    await several.close()
+  })
+
   test('what was sent shows in the metrics', async () => {
     const metrics = new Metrics()
     const counted = new Database({ connection: db.connection, applicationName: 'counted', metrics })
@@ -176,7 +195,8 @@ onEveryPostgres((server) => {
     expect(await metrics.value('weft_db_statements_total', { statement: 't.names' })).toBe(4)
     expect(await metrics.value('weft_db_round_trip_seconds')).toBe(4)
     expect(await metrics.value('weft_db_seconds_total', { statement: 'pipeline' })).toBeGreaterThan(0)
-    expect(await metrics.value('weft_db_connections', { state: 'idle' })).toBe(1)
+    // One for statements, one for commits.
+    expect(await metrics.value('weft_db_connections', { state: 'idle' })).toBe(2)
     await counted.close()
   })
 
