@@ -46,7 +46,7 @@ export async function openSync(
   const reader = new SyncReader(db)
   const engine = new SyncEngine({
     store: new EventStore(reader.events, config.caches.events),
-    limits: { ...ENGINE_LIMITS, ringBytes: config.caches.timelines },
+    limits: { ...ENGINE_LIMITS, feedBytes: config.caches.timelines },
     onWake: (users) => figures.wokenUsers.inc(users),
   })
   // The replica begins after both stand; until then nothing is fresh and every token is looked up.
@@ -102,7 +102,7 @@ export async function openSync(
     figures.queued.sample(() => sync.queued),
     figures.cacheBytes.sample(() => [
       [{ cache: 'events' }, engine.store.bytes],
-      [{ cache: 'timelines' }, engine.ringBytes],
+      [{ cache: 'timelines' }, engine.feedBytes],
       [{ cache: 'views' }, engine.viewBytes],
       [{ cache: 'lazy_members' }, sync.lazyMemberBytes],
       [{ cache: 'access_tokens' }, authenticator.cachedBytes],

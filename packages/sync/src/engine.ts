@@ -19,7 +19,7 @@ import { type MembershipChange, UserView, ViewRoom } from './user-view.ts'
 export interface EngineLimits {
   readonly feed: FeedLimits
   /** Bytes of all rooms' feeds together; beyond it those go that have been quiet for longest. */
-  readonly ringBytes: number
+  readonly feedBytes: number
   /** Bytes of all users' views together; beyond it the ones idle longest go. */
   readonly viewBytes: number
   /** A view that nobody polls for so long is dropped. */
@@ -31,7 +31,7 @@ export interface EngineLimits {
 /** What holds unless `caches` says otherwise. */
 export const ENGINE_LIMITS: EngineLimits = {
   feed: FEED_LIMITS,
-  ringBytes: 96 * 1024 * 1024,
+  feedBytes: 96 * 1024 * 1024,
   viewBytes: 96 * 1024 * 1024,
   viewIdleMs: 10 * 60_000,
   feedIdleMs: 60_000,
@@ -68,7 +68,7 @@ export class SyncEngine {
   readonly #onWake: (users: number) => void
   #flushing = false
   /** Of all feeds' events; what they hold beside is counted by each sweep. */
-  #ringBytes = 0
+  #eventBytes = 0
   #otherBytes = 0
   #newestReceipt = 0
 
@@ -79,8 +79,8 @@ export class SyncEngine {
     this.#onWake = options.onWake ?? (() => {})
   }
 
-  get ringBytes(): number {
-    return this.#ringBytes + this.#otherBytes
+  get feedBytes(): number {
+    return this.#eventBytes + this.#otherBytes
   }
 
   get viewBytes(): number {
@@ -148,14 +148,14 @@ export class SyncEngine {
       const event = new TimelineEvent(factsOf(row, feed.room), texts[i])
       const before = feed.bytes
       feed.addEvent(event)
-      this.#ringBytes += feed.bytes - before
+      this.#eventBytes += feed.bytes - before
       if (row.stateKey !== undefined) this.store.add(event)
       for (const entry of feed.viewers) {
         entry.view.recentEvents.touch(entry.byEvents, row.position)
         this.#news(entry.view)
       }
     }
-    if (this.ringBytes > this.limits.ringBytes) this.#trimRings()
+    if (this.feedBytes > this.limits.feedBytes) this.#trimFeeds()
   }
 
   readonly currentStateDeltas = (rows: readonly CurrentStateDeltasRow[]): void => {
@@ -253,10 +253,10 @@ export class SyncEngine {
       else if (feed.deserted === undefined) feed.deserted = now
       else if (now - feed.deserted >= this.limits.feedIdleMs) {
         this.feeds.delete(feed.room.roomNid)
-        this.#ringBytes -= feed.bytes
+        this.#eventBytes -= feed.bytes
       }
     }
-    this.#trimRings()
+    this.#trimFeeds()
   }
 
   #changeMembership(view: UserView, ref: RoomRef, change: MembershipChange): void {
@@ -302,13 +302,13 @@ export class SyncEngine {
    * Counts what feeds hold, and clears the quietest rooms' until all together fit again, with some room to spare: sorting them is not for
    * every event.
    */
-  #trimRings(): void {
+  #trimFeeds(): void {
     this.#otherBytes = 0
     for (const feed of this.feeds.values()) this.#otherBytes += feed.otherBytes
-    if (this.ringBytes <= this.limits.ringBytes) return
+    if (this.feedBytes <= this.limits.feedBytes) return
     for (const feed of [...this.feeds.values()].sort((a, b) => a.newest - b.newest)) {
-      if (this.ringBytes <= this.limits.ringBytes * 0.8) return
-      this.#ringBytes -= feed.bytes
+      if (this.feedBytes <= this.limits.feedBytes * 0.8) return
+      this.#eventBytes -= feed.bytes
       this.#otherBytes -= feed.otherBytes
       feed.clear()
     }

@@ -22,7 +22,7 @@ interface Redaction {
 }
 
 /**
- * The events this process has met lately, by nid, bounded in bytes; the least recently used go first. Rooms' rings keep theirs
+ * The events this process has met lately, by nid, bounded in bytes; the least recently used go first. Rooms' feeds keep theirs
  * whatever happens here.
  */
 export class EventStore {

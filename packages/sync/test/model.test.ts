@@ -159,7 +159,7 @@ const CLIENTS = [
 ]
 
 /** Of a process that forgets most of what it hears. */
-const FORGETFUL = { ...ENGINE_LIMITS, feed: { events: 4, bytes: 4000, deltas: 4, receipts: 2, members: 1 }, ringBytes: 6000 }
+const FORGETFUL = { ...ENGINE_LIMITS, feed: { events: 4, bytes: 4000, deltas: 4, receipts: 2, members: 1 }, feedBytes: 6000 }
 
 test.each([1, 2, 3, 4])('clients of a random history end up with the state of the server (%i)', async (seed) => {
   const pick = numbers(seed)
