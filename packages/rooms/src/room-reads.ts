@@ -252,8 +252,7 @@ export class RoomReads {
 
   /** state_key_nid to event_nid, now or at a position. */
   async #stateNids(access: RoomAccess, until: number | undefined): Promise<Map<number, number>> {
-    if (until === undefined)
-      return new Map((await this.#state.currentNids(access.room.roomNid)).map((row) => [row.state_key_nid, row.event_nid]))
+    if (until === undefined) return this.#state.currentNids(access.room.roomNid)
     const [newest] = await this.#events.page(access.room.roomNid, { direction: 'b', from: until, until: Number.MIN_SAFE_INTEGER, limit: 1 })
     if (newest?.stateGroup === undefined) return new Map()
     return stateOfGroup(await this.#state.groupChain(newest.stateGroup))

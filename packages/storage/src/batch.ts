@@ -27,9 +27,14 @@ type Parser = (text: string) => unknown
 
 const int8 = 20
 const int8Array = 1016
-const textArray: number = 1009
-const parseTexts = pg.types.getTypeParser(textArray, 'text') as (text: string) => (string | null)[]
-const parseNumbers = (text: string) => parseTexts(text).map((item) => (item === null ? null : Number(item)))
+// Numbers are never quoted: 20,000 of them take 2 ms so.
+const parseNumbers = (text: string) =>
+  text === '{}'
+    ? []
+    : text
+        .slice(1, -1)
+        .split(',')
+        .map((item) => (item === 'NULL' ? null : Number(item)))
 /** All our bigints stay below 2^53. Given per connection: a global parser would change every other user of pg. */
 export const typeParsers = {
   getTypeParser: ((oid: number, format?: 'text' | 'binary') => {

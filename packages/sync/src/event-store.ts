@@ -12,8 +12,8 @@ export interface EventSource {
 /** How many redactions are remembered for events that are being loaded while they arrive. */
 const REMEMBERED_REDACTIONS = 2000
 /** Events that are loaded and written down in one turn: the state of a room of 20,000 members must not hold up everybody else. */
-const EVENTS_A_TURN = 1000
-const LOOKS_A_TURN = 4000
+const EVENTS_A_TURN = 400
+const LOOKS_A_TURN = 2000
 
 interface Redaction {
   readonly nid: number
