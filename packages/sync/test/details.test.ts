@@ -5,16 +5,10 @@ import { bodies, type RoomAnswer, type SyncProcess, types, World, WRITTEN_TS } f
 
 let world: World
 let process: SyncProcess
-let fresh: () => Promise<SyncProcess>
 
 beforeAll(async () => {
   world = await World.create()
   process = await world.process()
-  fresh = async () => {
-    const started = await world.process()
-    await world.settle()
-    return started
-  }
 })
 afterAll(async () => {
   await world[Symbol.asyncDispose]()
@@ -165,7 +159,7 @@ describe('filters', () => {
       return answer.rooms?.join?.[room.roomId]?.timeline.events.slice(-3).map((event) => event.unsigned)
     }
     const prev = { prev_content: { topic: 'one' }, replaces_state: pinned.eventId }
-    for (const from of [process, await fresh()]) {
+    for (const from of [process, await world.fresh()]) {
       expect(await unsigned(from, {})).toEqual([{ age: 60_000 }, { ...prev, age: 60_000 }, undefined])
       expect(await unsigned(from, { event_fields: ['unsigned.age'] })).toEqual([{ age: 60_000 }, { age: 60_000 }, undefined])
     }
@@ -212,7 +206,9 @@ describe('ephemeral events', () => {
       { type: 'm.receipt', content: { [first.eventId]: { 'm.read.private': { [b]: { ts: 5 } } } } },
       { type: 'm.receipt', content: { [first.eventId]: { 'm.read': { [b]: { ts: 5, thread_id: 'main' } } } } },
     ])
-    expect((await own.at(await fresh()).peek()).rooms?.join?.[room.roomId]?.ephemeral).toEqual(warm.rooms?.join?.[room.roomId]?.ephemeral)
+    expect((await own.at(await world.fresh()).peek()).rooms?.join?.[room.roomId]?.ephemeral).toEqual(
+      warm.rooms?.join?.[room.roomId]?.ephemeral,
+    )
     world.typing(room, a, b)
     await world.settle()
     const typing = (await own.sync()).rooms?.join?.[room.roomId]?.ephemeral.events.find((event) => event.type === 'm.typing')
@@ -244,11 +240,11 @@ describe('account data', () => {
     const warm = await device.peek()
     expect(warm.account_data?.events).toEqual([{ type: 'org.one', content: {} }])
     expect(warm.rooms?.join?.[room.roomId]?.account_data.events).toEqual([{ type: 'm.fully_read', content: { event_id: '$x' } }])
-    expect(await device.at(await fresh()).peek()).toEqual(warm)
+    expect(await device.at(await world.fresh()).peek()).toEqual(warm)
     const filtered = await device.peek({ json: { account_data: { not_types: ['org.*'] }, room: { account_data: { types: [] } } } })
     expect(filtered.account_data).toBeUndefined()
     expect(filtered.rooms).toBeUndefined()
-    const anew = () => fresh().then((at) => world.device(at, a))
+    const anew = () => world.fresh().then((at) => world.device(at, a))
     expect((await (await anew()).sync()).account_data?.events).toEqual([rules])
     expect((await (await anew()).sync({ json: { account_data: { not_types: ['m.push_*'] } } })).account_data).toBeUndefined()
   })
@@ -283,7 +279,7 @@ describe('to-device messages', () => {
     // The first device shows that it has its message: that one goes, the other's stays.
     expect(received(await one.sync())).toEqual([])
     expect(await left(a)).toEqual(['TWO'])
-    const other = await fresh()
+    const other = await world.fresh()
     expect(received(await two.at(other).sync())).toEqual(['y'])
   })
 
@@ -312,7 +308,7 @@ describe('memory', () => {
     const a = '@idle-a:test'
     const room = await world.rooms.room(a)
     await world.settle()
-    const at = await fresh()
+    const at = await world.fresh()
     const device = await world.device(at, a)
     await device.sync()
     await room.message(a, 'one')
@@ -329,7 +325,7 @@ describe('memory', () => {
     const a = '@busyview-a:test'
     const room = await world.rooms.room(a)
     await world.settle()
-    const at = await fresh()
+    const at = await world.fresh()
     const device = await world.device(at, a)
     await device.sync()
     const waiting = await device.wait()
@@ -344,7 +340,7 @@ describe('memory', () => {
     const b = '@race-b:test'
     const rooms = []
     for (let i = 0; i < 10; i++) rooms.push(await world.rooms.room(a))
-    const at = await fresh()
+    const at = await world.fresh()
     const device = await world.device(at, b)
     const first = device.sync()
     for (const room of rooms) await room.join(b)

@@ -1,30 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { bodies, ids, type SyncProcess, types, World } from './support.ts'
+import { bodies, ids, name, type SyncProcess, types, visibility, World } from './support.ts'
 
 let world: World
 let process: SyncProcess
-/** Reads everything from PostgreSQL: nobody polled here before. */
-let fresh: () => Promise<SyncProcess>
 
 beforeAll(async () => {
   world = await World.create()
   process = await world.process()
-  fresh = async () => {
-    const started = await world.process()
-    await world.settle()
-    return started
-  }
 })
 afterAll(async () => {
   await world[Symbol.asyncDispose]()
-})
-
-const name = (sender: string, text: string) => ({ type: 'm.room.name', sender, stateKey: '', content: { name: text } })
-const visibility = (sender: string, value: string) => ({
-  type: 'm.room.history_visibility',
-  sender,
-  stateKey: '',
-  content: { history_visibility: value },
 })
 
 describe('joining', () => {
@@ -63,7 +48,7 @@ describe('joining', () => {
     const joined = warm.rooms?.join?.[room.roomId]
     expect(types(joined?.state.events)).toContain('m.room.create')
     expect(joined?.timeline.limited).toBe(true)
-    expect(await device.at(await fresh()).peek({ json: { room: { timeline: { limit: 1 } } } })).toEqual(warm)
+    expect(await device.at(await world.fresh()).peek({ json: { room: { timeline: { limit: 1 } } } })).toEqual(warm)
   })
 
   test('a changed profile is no new room', async () => {
@@ -90,7 +75,7 @@ describe('history visibility', () => {
     await room.join(b)
     await room.message(a, 'after the join')
     await world.settle()
-    const answer = await (await world.device(await fresh(), b)).sync({ json: { room: { timeline: { limit: 50 } } } })
+    const answer = await (await world.device(await world.fresh(), b)).sync({ json: { room: { timeline: { limit: 50 } } } })
     return bodies(answer.rooms?.join?.[room.roomId]).filter((body) => body !== undefined)
   }
   test('shared shows what was before the join', async () => {
@@ -137,7 +122,7 @@ describe('leaving', () => {
     await room.message(a, 'unseen')
     await room.state(a, 'm.room.name', { name: 'unseen' })
     await world.settle()
-    const processes = [process, await fresh()]
+    const processes = [process, await world.fresh()]
     for (const at of processes) {
       for (const useStateAfter of [false, true]) {
         const answer = await device.at(at).peek({ useStateAfter })
@@ -166,7 +151,7 @@ describe('leaving', () => {
     // A ban after the leave is no way back in.
     await room.member('@left-b:test', 'ban', { sender: '@left-a:test' })
     await world.settle()
-    const device = await world.device(await fresh(), '@left-b:test')
+    const device = await world.device(await world.fresh(), '@left-b:test')
     expect((await device.peek()).rooms).toBeUndefined()
     const json = { room: { include_leave: true, timeline: { limit: 3 } } }
     const left = (await device.peek({ json })).rooms?.leave?.[room.roomId]
@@ -174,7 +159,7 @@ describe('leaving', () => {
     expect(JSON.stringify(left)).not.toMatch(/unseen|after|ban/)
     expect(left?.state.events.find((event) => event.type === 'm.room.name')?.content).toEqual({ name: 'before' })
     await world.forget(room, '@left-b:test')
-    expect((await (await world.device(await fresh(), '@left-b:test')).peek({ json })).rooms).toBeUndefined()
+    expect((await (await world.device(await world.fresh(), '@left-b:test')).peek({ json })).rooms).toBeUndefined()
   })
 
   test('R26 member events padded to any length are read once, and judged as short ones', async () => {
@@ -188,7 +173,7 @@ describe('leaving', () => {
     await room.message('@long-a:test', 'unseen')
     await world.settle()
     const longRead = () => world.test.db.statementCounts.get('events.longTexts') ?? 0
-    const device = await world.device(await fresh(), '@long-b:test')
+    const device = await world.device(await world.fresh(), '@long-b:test')
     const reads = longRead()
     const json = { room: { include_leave: true, timeline: { limit: 3 } } }
     for (const asked of [{ json }, { since: before.next_batch }]) {
@@ -210,7 +195,7 @@ describe('leaving', () => {
     await room.member('@brief-b:test', 'leave')
     await room.message('@brief-a:test', 'too late')
     await world.settle()
-    for (const at of [process, await fresh()]) {
+    for (const at of [process, await world.fresh()]) {
       const left = (await device.at(at).peek()).rooms?.leave?.[room.roomId]
       expect(bodies(left).filter((body) => body !== undefined)).toEqual(['seen'])
     }
@@ -236,7 +221,7 @@ describe('invites and knocks', () => {
     await room.message(a, 'unseen')
     await world.settle()
     expect((await device.sync()).rooms).toBeUndefined()
-    const initial = await (await world.device(await fresh(), '@invite-b:test')).sync()
+    const initial = await (await world.device(await world.fresh(), '@invite-b:test')).sync()
     expect(types(initial.rooms?.invite?.[room.roomId]?.invite_state.events)).toEqual(types(events))
     await room.join('@invite-b:test')
     await world.settle()
@@ -252,7 +237,7 @@ describe('invites and knocks', () => {
     await room.message('@refuse-a:test', 'unseen')
     const refused = await room.member('@refuse-b:test', 'leave')
     await world.settle()
-    for (const at of [process, await fresh()]) {
+    for (const at of [process, await world.fresh()]) {
       const left = (await device.at(at).peek()).rooms?.leave?.[room.roomId]
       expect(ids(left?.timeline.events)).toEqual([refused.eventId])
       expect(left?.state.events).toEqual([])

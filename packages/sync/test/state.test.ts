@@ -1,30 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { bodies, type RoomAnswer, type SyncProcess, types, World } from './support.ts'
+import { bodies, name, type RoomAnswer, type SyncProcess, types, visibility, World } from './support.ts'
 
 let world: World
 let process: SyncProcess
-/** Reads everything from PostgreSQL: nobody polled here before. */
-let fresh: () => Promise<SyncProcess>
 
 beforeAll(async () => {
   world = await World.create()
   process = await world.process()
-  fresh = async () => {
-    const started = await world.process()
-    await world.settle()
-    return started
-  }
 })
 afterAll(async () => {
   await world[Symbol.asyncDispose]()
-})
-
-const name = (sender: string, text: string) => ({ type: 'm.room.name', sender, stateKey: '', content: { name: text } })
-const visibility = (sender: string, value: string) => ({
-  type: 'm.room.history_visibility',
-  sender,
-  stateKey: '',
-  content: { history_visibility: value },
 })
 
 /** The name of a room for a client that keeps state as the specification says: `state`, and the timeline on top. */
@@ -54,7 +39,7 @@ describe('state that the timeline does not show', () => {
     await room.message(a, 'welcome back')
     await world.settle()
     const initial = await world.device(process, b)
-    for (const answer of [await device.peek(), await device.at(await fresh()).peek(), await initial.sync()]) {
+    for (const answer of [await device.peek(), await device.at(await world.fresh()).peek(), await initial.sync()]) {
       const joined = answer.rooms?.join?.[room.roomId]
       expect(nameOf(joined)).toEqual({ name: 'two' })
       expect(joined?.timeline.limited).toBe(true)
@@ -91,7 +76,7 @@ describe('state without a timeline', () => {
     await room.event({ ...name(a, 'new'), softFailed: true, becomesState: true })
     await room.message(a, 'shown')
     await world.settle()
-    for (const at of [process, await fresh()]) {
+    for (const at of [process, await world.fresh()]) {
       const joined = (await device.at(at).peek()).rooms?.join?.[room.roomId]
       expect(bodies(joined)).toEqual(['shown'])
       expect(joined?.state.events.map((event) => event.content)).toEqual([{ name: 'new' }])
@@ -107,7 +92,7 @@ describe('state without a timeline', () => {
     const room = await world.rooms.room(a, { state: [name(a, 'n')] })
     await room.dropState('m.room.name', '')
     await world.settle()
-    const answer = await (await world.device(await fresh(), a)).sync({ useStateAfter: true })
+    const answer = await (await world.device(await world.fresh(), a)).sync({ useStateAfter: true })
     expect(types(answer.rooms?.join?.[room.roomId]?.state_after?.events)).toEqual(['m.room.create', 'm.room.member'])
   })
 
@@ -145,7 +130,7 @@ test('R30 type confusion in state and account data does not break a sync', async
   await world.accountData('@r30-b:test', 'm.ignored_user_list', { ignored_users: 'everybody' })
   await world.settle()
   const json = { room: { state: { lazy_load_members: true } } }
-  const answer = await (await world.device(await fresh(), '@r30-b:test')).sync({ json })
+  const answer = await (await world.device(await world.fresh(), '@r30-b:test')).sync({ json })
   const joined = answer.rooms?.join?.[room.roomId]
   expect(types([...(joined?.state.events ?? []), ...(joined?.timeline.events ?? [])])).toEqual(
     expect.arrayContaining(['a\u0000b', 'constructor', 'm.room.name']),

@@ -117,6 +117,15 @@ export interface SyncProcess {
 /** About when the rooms' events say that they were sent: what is read in a test is new. */
 export const WRITTEN_TS = 1_700_000_000_000
 
+/** Drafts of state that several tests set. */
+export const name = (sender: string, text: string) => ({ type: 'm.room.name', sender, stateKey: '', content: { name: text } })
+export const visibility = (sender: string, value: string) => ({
+  type: 'm.room.history_visibility',
+  sender,
+  stateKey: '',
+  content: { history_visibility: value },
+})
+
 /** A database, the writing end of its streams, and sync processes that follow them. */
 export class World implements AsyncDisposable {
   readonly test: TestDatabase
@@ -151,6 +160,13 @@ export class World implements AsyncDisposable {
     })
     await writer.start()
     return new World(test, announcer, writer, options.clock ?? { ...systemClock, now: () => WRITTEN_TS })
+  }
+
+  /** Starts a sync process that reads everything from PostgreSQL: nobody polled there before. */
+  async fresh(): Promise<SyncProcess> {
+    const process = await this.process()
+    await this.settle()
+    return process
   }
 
   /** Starts a sync process. */
