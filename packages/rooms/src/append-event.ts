@@ -16,10 +16,9 @@ import {
   relationOf,
   type Signer,
 } from '@weft/matrix'
-import type { StateGroupRow } from '@weft/storage'
+import { groupOfEvent, type StateGroupRow } from '@weft/storage'
 import { type FirstFormat, NotPrepared } from './first-format.ts'
 import { keptContent, type RoomHead, type StateEntry } from './room-head.ts'
-import { groupOfEvent } from './state-groups.ts'
 import type { StateKeys } from './state-keys.ts'
 
 /** An event that somebody wants in a room. */

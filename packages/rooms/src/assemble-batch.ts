@@ -5,6 +5,7 @@ import {
   type EventRow,
   type EventTxn,
   eventsWriter,
+  groupOfEvent,
   isStored,
   type MembershipRow,
   membershipsWriter,
@@ -189,7 +190,7 @@ class Batch {
       positions.push(position)
       const { row } = event
       const target = event.wasOutlier ? this.#outliers : this.#events
-      const group = groups.get(-row.eventNid)
+      const group = groups.get(groupOfEvent(row.eventNid))
       target.push({ ...row, streamOrdering: position, prevStateGroup: group && saidBefore(group) })
       if (event.redacts !== undefined) this.#redactions.push({ redactsNid: event.redacts.eventNid, eventNid: row.eventNid })
       if (position === undefined) continue

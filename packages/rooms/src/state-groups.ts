@@ -1,4 +1,4 @@
-import type { StateEntryNids, StateGroupRow } from '@weft/storage'
+import { groupOfEvent, type StateEntryNids, type StateGroupRow } from '@weft/storage'
 import { applyDelta, decodeDelta, encodeDelta, findInDelta, mergeDeltas, type StateDelta } from './state-delta.ts'
 
 /**
@@ -11,11 +11,6 @@ import { applyDelta, decodeDelta, encodeDelta, findInDelta, mergeDeltas, type St
  * itself says what state it changed, and its row names that one.
  */
 const FANOUT = 16
-
-/** The number of the group that a state event makes. Those of other states come from a sequence. */
-export function groupOfEvent(eventNid: number): number {
-  return -eventNid
-}
 
 /** A step of the chain behind the current group: a group and its delta, decoded when somebody needs all of it. */
 class Link {
@@ -142,16 +137,10 @@ export class StateGroupChain {
       this.#links = [new Link(stateGroup, height, whole)]
       return { stateGroup, roomNid, prevStateGroup: undefined, height, delta: encodeDelta(whole) }
     }
-    if (base !== undefined && dropped === 0) {
-      const entry = soleEntry(delta)
-      if (entry !== undefined && stateGroup === groupOfEvent(entry[1])) {
-        this.#links = [new Link(stateGroup, height, delta), ...this.#links]
-        return { stateGroup, roomNid, prevStateGroup: base.stateGroup, height, delta: entry }
-      }
-    }
     if (base === undefined) for (const [key, event] of delta) if (event === 0) delta.delete(key)
     this.#links = [new Link(stateGroup, height, delta), ...this.#links.slice(dropped)]
-    return { stateGroup, roomNid, prevStateGroup: base?.stateGroup, height, delta: encodeDelta(delta) }
+    const said = base !== undefined && dropped === 0 ? saidByEvent(stateGroup, delta) : undefined
+    return { stateGroup, roomNid, prevStateGroup: base?.stateGroup, height, delta: said ?? encodeDelta(delta) }
   }
 }
 
@@ -160,9 +149,10 @@ export function stateOfGroup(rows: readonly StateGroupRow[]): StateDelta {
   return StateGroupChain.load(rows).state()
 }
 
-function soleEntry(delta: StateDelta): StateEntryNids | undefined {
+/** All of a delta where it is the event of the group and nothing else. */
+function saidByEvent(stateGroup: number, delta: StateDelta): StateEntryNids | undefined {
   const [entry] = delta
-  return delta.size === 1 ? entry : undefined
+  return delta.size === 1 && entry !== undefined && stateGroup === groupOfEvent(entry[1]) ? entry : undefined
 }
 
 /** The largest power of the fan-out that divides the height. */

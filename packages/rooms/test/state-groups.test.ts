@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
-import { isStored, type StateGroupRow } from '@weft/storage'
+import { groupOfEvent, isStored, type StateGroupRow } from '@weft/storage'
 import fc from 'fast-check'
 import { decodeDelta, encodeDelta } from '../src/state-delta.ts'
-import { groupOfEvent, StateGroupChain, stateOfGroup } from '../src/state-groups.ts'
+import { StateGroupChain, stateOfGroup } from '../src/state-groups.ts'
 
 const nid = fc.integer({ min: 1, max: 2 ** 50 })
 

@@ -86,21 +86,20 @@ const EVENT_FIGURES = [
   'envelopeBytes',
   'largestBytes',
 ] as const
+/** With those that have no row, since their events say them. */
+const GROUPS_OF_ROOM = `
+     SELECT state_group, prev_state_group, delta FROM state_groups WHERE room_nid = $1
+     UNION ALL
+     SELECT state_group, prev_state_group, NULL FROM events WHERE room_nid = $1 AND prev_state_group IS NOT NULL`
 const groups = sql<{ groups: number; snapshots: number; rows: number; bytes: number }>(
   'roomInspection.groups',
   `SELECT count(*) AS groups, count(*) FILTER (WHERE prev_state_group IS NULL) AS snapshots, count(delta) AS rows,
      coalesce(sum(octet_length(delta)), 0)::bigint AS bytes
-   FROM (
-     SELECT prev_state_group, delta FROM state_groups WHERE room_nid = $1
-     UNION ALL
-     SELECT prev_state_group, NULL FROM events WHERE room_nid = $1 AND prev_state_group IS NOT NULL) all_groups`,
+   FROM (${GROUPS_OF_ROOM}) all_groups`,
 )
 const longestChain = sql<{ longest: number | null }>(
   'roomInspection.longestChain',
-  `WITH RECURSIVE links AS MATERIALIZED (
-     SELECT state_group, prev_state_group FROM state_groups WHERE room_nid = $1
-     UNION ALL
-     SELECT state_group, prev_state_group FROM events WHERE room_nid = $1 AND prev_state_group IS NOT NULL),
+  `WITH RECURSIVE links AS MATERIALIZED (${GROUPS_OF_ROOM}),
    chain AS (
      SELECT state_group, 1 AS length FROM links WHERE prev_state_group IS NULL
      UNION ALL

@@ -5,7 +5,7 @@ export type StateEntryNids = readonly [stateKeyNid: number, eventNid: number]
 
 /** A state group. */
 export interface StateGroupRow {
-  /** Below 0 for the group that an event makes: its event_nid. */
+  /** Below 0 for the group that an event makes ({@link groupOfEvent}). */
   readonly stateGroup: number
   readonly roomNid: number
   readonly prevStateGroup: number | undefined
@@ -19,6 +19,11 @@ export interface StateGroupRow {
 
 /** A state group with a row of its own. */
 export type StoredStateGroup = StateGroupRow & { readonly delta: Uint8Array }
+
+/** The number of the group that a state event makes. Those of other states come from a sequence. */
+export function groupOfEvent(eventNid: number): number {
+  return -eventNid
+}
 
 type Columns = {
   state_group: number

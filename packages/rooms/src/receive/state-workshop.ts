@@ -1,9 +1,9 @@
-import type { GraphEventRow, StateGroupRow } from '@weft/storage'
+import { type GraphEventRow, groupOfEvent, type StateGroupRow } from '@weft/storage'
 import type { IdSource } from '../ids.ts'
 import type { Resolution, ResolvedKey, Resolver } from '../resolution/resolution.ts'
 import type { RoomHead } from '../room-head.ts'
 import { encodeDelta, type StateDelta } from '../state-delta.ts'
-import { groupOfEvent, StateGroupChain } from '../state-groups.ts'
+import { StateGroupChain } from '../state-groups.ts'
 import type { StateKeys } from '../state-keys.ts'
 import type { GroupStates, StateAt } from './group-states.ts'
 
